@@ -1,0 +1,103 @@
+package proof
+
+// Reason is a stable code that says why something was refused, failed or is
+// still pending. docs/reasons.md lists every one with what to do about it; a
+// test holds the two together.
+type Reason string
+
+// What the engine or 1Kosmos said about the person's evidence.
+const (
+	ReasonImageUnreadable     Reason = "image_unreadable"
+	ReasonImageTooLarge       Reason = "image_too_large"
+	ReasonImageTooSmall       Reason = "image_too_small"
+	ReasonImageBlurred        Reason = "image_blurred"
+	ReasonMRZNotFound         Reason = "mrz_not_found"
+	ReasonMRZUnreadable       Reason = "mrz_unreadable"
+	ReasonMRZCheckDigit       Reason = "mrz_check_digit"
+	ReasonDocumentExpired     Reason = "document_expired"
+	ReasonDocumentType        Reason = "document_type"
+	ReasonDocumentUnsupported Reason = "document_unsupported"
+	ReasonDocumentInvalid     Reason = "document_invalid"
+	ReasonDocumentNotVerified Reason = "document_not_verified"
+	ReasonPortraitNotFound    Reason = "portrait_not_found"
+	ReasonSelfieMissing       Reason = "selfie_missing"
+	ReasonSelfieNoFace        Reason = "selfie_no_face"
+	ReasonSelfieManyFaces     Reason = "selfie_many_faces"
+	ReasonFaceMismatch        Reason = "face_mismatch"
+	ReasonFaceUncertain       Reason = "face_uncertain"
+	ReasonLivenessUnavailable Reason = "liveness_unavailable"
+	ReasonCaptureFailed       Reason = "capture_failed"
+	ReasonRetriesExhausted    Reason = "retries_exhausted"
+	ReasonExpectedMismatch    Reason = "expected_mismatch"
+	ReasonProviderRejected    Reason = "provider_rejected"
+)
+
+// What went wrong on the way to a verdict.
+const (
+	ReasonModelsMissing       Reason = "engine_models_missing"
+	ReasonEngineBusy          Reason = "engine_busy"
+	ReasonEngineTimeout       Reason = "engine_timeout"
+	ReasonEngineError         Reason = "engine_error"
+	ReasonEngineUnavailable   Reason = "engine_unavailable"
+	ReasonUpstreamUnavailable Reason = "upstream_unavailable"
+	ReasonUpstreamTimeout     Reason = "upstream_timeout"
+	ReasonUpstreamAuth        Reason = "upstream_unauthorized"
+	ReasonUpstreamRejected    Reason = "upstream_rejected"
+	ReasonUpstreamRateLimited Reason = "upstream_rate_limited"
+	ReasonUpstreamMalformed   Reason = "upstream_malformed"
+	ReasonUpstreamCiphertext  Reason = "upstream_ciphertext"
+	ReasonUpstreamUnknown     Reason = "upstream_unknown_state"
+)
+
+// What the person or time did.
+const (
+	ReasonDeclined   Reason = "declined"    // the person said no on our page
+	ReasonAbandoned  Reason = "abandoned"   // the person left at 1Kosmos
+	ReasonTimeLimit  Reason = "time_limit"  // our deadline passed
+	ReasonLinkUsed   Reason = "link_used"   // opened in another browser before
+	ReasonLinkEnded  Reason = "link_ended"  // too old, or wrong
+	ReasonErased     Reason = "erased"      // the subject was erased
+	ReasonDataPurged Reason = "data_purged" // claims are gone after the retention time
+)
+
+// What the caller did.
+const (
+	ReasonInvalidRequest      Reason = "invalid_request"
+	ReasonUnauthenticated     Reason = "unauthenticated"
+	ReasonSignature           Reason = "signature_invalid"
+	ReasonReplay              Reason = "signature_replayed"
+	ReasonNotAllowed          Reason = "not_allowed"
+	ReasonUnknownSession      Reason = "unknown_session"
+	ReasonIdempotencyConflict Reason = "idempotency_conflict"
+	ReasonRateLimited         Reason = "rate_limited"
+	ReasonTooLarge            Reason = "request_too_large"
+	ReasonUnavailable         Reason = "unavailable"
+	ReasonInternal            Reason = "internal_error"
+)
+
+// Reasons lists every reason there is.
+func Reasons() []Reason {
+	return []Reason{
+		ReasonImageUnreadable, ReasonImageTooLarge, ReasonImageTooSmall, ReasonImageBlurred, ReasonMRZNotFound, ReasonMRZUnreadable,
+		ReasonMRZCheckDigit, ReasonDocumentExpired, ReasonDocumentType, ReasonDocumentUnsupported, ReasonDocumentInvalid,
+		ReasonDocumentNotVerified, ReasonPortraitNotFound, ReasonSelfieMissing, ReasonSelfieNoFace, ReasonSelfieManyFaces,
+		ReasonFaceMismatch, ReasonFaceUncertain, ReasonLivenessUnavailable, ReasonCaptureFailed, ReasonRetriesExhausted,
+		ReasonExpectedMismatch, ReasonProviderRejected,
+		ReasonModelsMissing, ReasonEngineBusy, ReasonEngineTimeout, ReasonEngineError, ReasonEngineUnavailable,
+		ReasonUpstreamUnavailable, ReasonUpstreamTimeout, ReasonUpstreamAuth, ReasonUpstreamRejected,
+		ReasonUpstreamRateLimited, ReasonUpstreamMalformed, ReasonUpstreamCiphertext, ReasonUpstreamUnknown,
+		ReasonDeclined, ReasonAbandoned, ReasonTimeLimit, ReasonLinkUsed, ReasonLinkEnded, ReasonErased, ReasonDataPurged,
+		ReasonInvalidRequest, ReasonUnauthenticated, ReasonSignature, ReasonReplay, ReasonNotAllowed, ReasonUnknownSession,
+		ReasonIdempotencyConflict, ReasonRateLimited, ReasonTooLarge, ReasonUnavailable, ReasonInternal,
+	}
+}
+
+// Known reports whether r is one of Reasons.
+func (r Reason) Known() bool {
+	for _, k := range Reasons() {
+		if k == r {
+			return true
+		}
+	}
+	return false
+}
