@@ -1,0 +1,43 @@
+// Package blockid speaks the wire protocol of 1Kosmos BlockID: key agreement,
+// the encrypted envelope, service discovery, identity verification (IDV)
+// sessions and identity assurance levels (IAL). It also has a client for the
+// Bearer-token "/v1" profile that 1Kosmos shows on its integration pages.
+//
+// It is an independent implementation, written from public documentation and
+// from observed behaviour. It is not made, endorsed or supported by 1Kosmos.
+//
+// # Levels
+//
+// [PrivateKey], [PublicKey], [SharedKey] and [RequestID] are the protocol's
+// cryptography, useful to clients and servers alike. [Client] builds on them
+// for the encrypted platform API, [V1Client] is the Bearer profile. Every call
+// that fails returns an [*Error], whose Kind says what went wrong and whose
+// Temporary method says whether to try again.
+//
+// # How one encrypted call is made
+//
+//	community info ----> service directory ----> service public key
+//	 (10 min cache)       (10 min cache)          (10 min cache)
+//	                                                   |
+//	   ECDH(our key, service key), computed once per service key
+//	                                                   |
+//	   POST, headers sealed for that key  <------------+
+//	        |            |                             |
+//	        | 2xx        | "can't be decrypted", or    | other
+//	        v            | an answer we cannot open    v
+//	     open, parse     |                          *Error
+//	                     +--> refresh all three, once, and send
+//	                          again with a new request id
+//
+// # Trust
+//
+// Trust begins with TLS to the configured host. Where services live and which
+// public keys they have is learned over it, and believed only for https URLs
+// on allowed hosts. The sealed envelope then keeps a result from whoever only
+// relays it. The proof JWTs inside are signed with a symmetric key (HS256)
+// that only 1Kosmos holds, so nobody else can verify them; this package parses
+// their structure and claims nothing more.
+//
+// A status that this package does not know is [StatusUnknown], never success.
+// Neither is an answer that contradicts itself or is about another session.
+package blockid
