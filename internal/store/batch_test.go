@@ -1,0 +1,231 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/kosmoscope/kosmoscope/internal/jobs"
+	"github.com/kosmoscope/kosmoscope/internal/journey"
+	"github.com/kosmoscope/kosmoscope/internal/proof"
+)
+
+// hold makes updates wait for each other, so that they share one commit: the
+// first keeps the writer busy until all are in line.
+func hold(t *testing.T, s *Store, fns ...func(*tx) error) []error {
+	t.Helper()
+	errs := make([]error, len(fns))
+	running, release := make(chan struct{}), make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		errs[0] = s.db.write(t.Context(), serial, func(t *tx) error {
+			close(running)
+			<-release
+			return fns[0](t)
+		})
+	})
+	<-running
+	for i, fn := range fns[1:] {
+		wg.Go(func() { errs[i+1] = s.db.write(t.Context(), serial, fn) })
+	}
+	// The line has no length to ask for; whoever comes late is in a later commit,
+	// which no assertion below minds.
+	close(release)
+	wg.Wait()
+	return errs
+}
+
+func audit(id string) func(*tx) error {
+	return func(t *tx) error { return t.InsertAudit(&proof.AuditRecord{ID: id, Tenant: "t", Object: "o"}) }
+}
+
+func ids(t *testing.T, s *Store) string {
+	t.Helper()
+	var got []string
+	err := s.View(t.Context(), func(tx journey.Tx) error {
+		rs, err := tx.AuditOf("t", "o")
+		for _, r := range rs {
+			got = append(got, r.ID)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(got, " ")
+}
+
+// When SQLite rolls back behind our back (disk full, I/O error), nobody in the
+// batch is told that it worked, and the writer goes on.
+func TestBatchBreaks(t *testing.T) {
+	for name, fn := range map[string]func(*tx) error{
+		"fn notices": func(t *tx) error {
+			if err := audit("lost")(t); err != nil {
+				return err
+			}
+			_, err := t.exec("ROLLBACK")
+			return errors.Join(err, errors.New("mine"))
+		},
+		"fn does not notice": func(t *tx) error {
+			err := audit("lost")(t)
+			_, e := t.exec("ROLLBACK")
+			return errors.Join(err, e)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "k.db"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			fns := []func(*tx) error{audit("a")}
+			for range 8 {
+				fns = append(fns, fn)
+			}
+			errs := hold(t, s, fns...)
+			for i, err := range errs[1:] {
+				if err == nil {
+					t.Errorf("%d: told that it worked", i+1)
+				}
+			}
+			want := "a" // alone in the first commit
+			if errs[0] != nil {
+				want = ""
+			}
+			if got := ids(t, s); got != want {
+				t.Errorf("stored %q, want %q (%v)", got, want, errs[0])
+			}
+			if err := s.db.write(t.Context(), serial, audit("b")); err != nil {
+				t.Errorf("afterwards: %v", err)
+			}
+		})
+	}
+}
+
+// A full disk is an error that may go away, and harms nothing.
+func TestDiskFull(t *testing.T) {
+	s, err := OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "k.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	limit := func(pages int) {
+		t.Helper()
+		err := s.db.write(t.Context(), serial, func(tx *tx) error {
+			return tx.query(func(row) error { return nil }, fmt.Sprint("PRAGMA max_page_count = ", pages))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	limit(1) // means: as many as there are now
+	big := func(t *tx) error {
+		return t.InsertAudit(&proof.AuditRecord{ID: "big", Tenant: "t", Object: "o", Detail: map[string]string{"x": strings.Repeat("x", 1<<20)}})
+	}
+	errs := hold(t, s, big, big, big)
+	for _, err := range errs {
+		if proof.CodeOf(err) != proof.CodeUnavailable {
+			t.Errorf("got %v", err)
+		}
+	}
+	limit(1 << 30)
+	if err := s.db.write(t.Context(), serial, big); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
+// Every statement finds its rows through an index.
+func TestNoScans(t *testing.T) {
+	s, err := OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "k.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	recorded := map[string]int{}
+	record := &tx{ctx: t.Context(), conn: recorder{recorded}, dialect: &sqliteDialect}
+	every := []func(){
+		func() { _, _ = record.Subject("", "") },
+		func() { _, _ = record.SubjectByLookup("", []byte("x")) },
+		func() { _ = record.InsertSubject(&proof.Subject{}) },
+		func() { _ = record.EraseSubject("", "", start) },
+		func() { _, _ = record.Verification("", "") },
+		func() { _, _ = record.TenantOfVerification("") },
+		func() { _, _ = record.VerificationByIdempotencyKey("", "", "") },
+		func() { _, _ = record.VerificationsOf("", "") },
+		func() { _ = record.InsertVerification(&proof.Verification{}) },
+		func() { _ = record.UpdateVerification(&proof.Verification{}) },
+		func() { _ = record.InsertAssurance(&proof.Assurance{}) },
+		func() { _, _ = record.AssurancesOf("", "") },
+		func() { _, _ = record.RevokeAssurances("", "", start) },
+		func() { _ = record.InsertAudit(&proof.AuditRecord{}) },
+		func() { _, _ = record.AuditOf("", "") },
+		func() { _ = record.Enqueue(&proof.Job{}) },
+		func() { _ = record.CancelJobs("", "", "") },
+		func() { _, _ = record.Secret("", "") },
+		func() { _, _ = record.PutSecretIfAbsent("", "", []byte("x")) },
+	}
+	recording := &Store{db: recordingDB{record}}
+	c := jobs.Claimed{}
+	every = append(every,
+		func() { _, _ = recording.Claim(t.Context(), "o", start, 1, 1) },
+		func() { _ = recording.Extend(t.Context(), c, start) },
+		func() { _ = recording.Finish(t.Context(), c) },
+		func() { _ = recording.Reschedule(t.Context(), c, start, "") },
+		func() { _ = recording.Dead(t.Context(), c, start, "") },
+	)
+	for _, call := range every {
+		record.err = nil
+		call()
+	}
+	if len(recorded) < len(every) {
+		t.Errorf("%d statements of %d calls", len(recorded), len(every))
+	}
+	for query, args := range recorded {
+		err := s.db.write(t.Context(), serial, func(tx *tx) error {
+			return tx.query(func(r row) error {
+				var id, parent, unused int
+				var plan string
+				if err := r.Scan(&id, &parent, &unused, &plan); err != nil {
+					return err
+				}
+				if strings.HasPrefix(plan, "SCAN") && plan != "SCAN due" && plan != "SCAN CONSTANT ROW" {
+					t.Errorf("%s\n%s", query, plan)
+				}
+				return nil
+			}, "EXPLAIN QUERY PLAN "+query, make([]any, args)...)
+		})
+		if err != nil {
+			t.Errorf("%s: %v", query, err)
+		}
+	}
+}
+
+var start = time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
+
+// recorder notes statements and how many parameters they have, and pretends that
+// each changed one row.
+type recorder struct{ seen map[string]int }
+
+func (r recorder) exec(_ context.Context, query string, args []any) (sql.Result, error) {
+	r.seen[query] = len(args)
+	return driver.RowsAffected(1), nil
+}
+
+func (r recorder) query(_ context.Context, query string, args []any) (*sql.Rows, error) {
+	r.seen[query] = len(args)
+	return nil, errors.New("recorded")
+}
+
+type recordingDB struct{ t *tx }
+
+func (d recordingDB) write(_ context.Context, _ isolation, fn func(*tx) error) error { return fn(d.t) }
+func (d recordingDB) read(_ context.Context, fn func(*tx) error) error               { return fn(d.t) }
+func (d recordingDB) ping(context.Context) error                                     { return nil }
+func (d recordingDB) close() error                                                   { return nil }

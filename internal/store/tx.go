@@ -1,0 +1,175 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/kosmoscope/kosmoscope/internal/proof"
+)
+
+// tx is one transaction. The first error of the database ends it: whatever fn
+// makes of that error, every later statement returns it and nothing is
+// committed. (PostgreSQL does that by itself; SQLite may roll back the whole
+// transaction on some errors, and what fn did next would stand alone.)
+type tx struct {
+	ctx      context.Context
+	conn     conn
+	dialect  *dialect
+	readOnly bool
+	erased   bool  // something was erased, and older copies of it should go too
+	err      error // the first error of the database
+}
+
+// conn runs statements; parameters are written $1, $2, ...
+type conn interface {
+	exec(ctx context.Context, query string, args []any) (sql.Result, error)
+	query(ctx context.Context, query string, args []any) (*sql.Rows, error)
+}
+
+// dialect is what differs between the two databases within a transaction.
+type dialect struct {
+	skipLocked string // clause that passes over rows others have locked
+	// kind says what an error of the driver means.
+	kind func(error) errKind
+}
+
+type errKind int
+
+const (
+	otherError  errKind = iota
+	duplicate           // a unique constraint
+	collision           // another transaction was faster; run the whole again
+	unavailable         // busy, full, starting, failing over; may help later
+)
+
+var (
+	errReadOnly = errors.New("store: writing in a view")
+	errTxOver   = errors.New("store: the transaction is over")
+)
+
+// exec runs a statement and returns how many rows it changed.
+func (t *tx) exec(query string, args ...any) (int, error) {
+	if t.readOnly && t.err == nil {
+		t.err = errReadOnly
+	}
+	if err := t.before(args); err != nil {
+		return 0, err
+	}
+	res, err := t.conn.exec(t.ctx, query, args)
+	if err != nil {
+		return 0, t.fail(err)
+	}
+	n, err := res.RowsAffected()
+	if err != nil {
+		return 0, t.fail(err)
+	}
+	return int(n), nil
+}
+
+// query runs a statement and calls scan for each row.
+func (t *tx) query(scan func(row) error, query string, args ...any) error {
+	if err := t.before(args); err != nil {
+		return err
+	}
+	rows, err := t.conn.query(t.ctx, query, args)
+	if err != nil {
+		return t.fail(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			t.err = fmt.Errorf("store: reading a row: %w", err)
+			return t.err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return t.fail(err)
+	}
+	return nil
+}
+
+type row interface{ Scan(dest ...any) error }
+
+// one reads the one row that query names, or returns proof.ErrNotFound.
+func one[T any](t *tx, scan func(row) (*T, error), query string, args ...any) (*T, error) {
+	all, err := many(t, scan, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	if len(all) == 0 {
+		return nil, proof.ErrNotFound
+	}
+	return all[0], nil
+}
+
+func many[T any](t *tx, scan func(row) (*T, error), query string, args ...any) ([]*T, error) {
+	var all []*T
+	err := t.query(func(r row) error {
+		v, err := scan(r)
+		all = append(all, v)
+		return err
+	}, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// before is asked before every statement.
+func (t *tx) before(args []any) error {
+	if t.err != nil {
+		return t.err
+	}
+	if err := t.ctx.Err(); err != nil {
+		t.err = fmt.Errorf("store: %w", err)
+		return t.err
+	}
+	for _, a := range args {
+		// PostgreSQL has no such text; SQLite would cut it off in places.
+		if s, ok := a.(string); ok && (strings.IndexByte(s, 0) >= 0 || !utf8.ValidString(s)) {
+			return &proof.Error{Code: proof.CodeInvalid, Reason: proof.ReasonInvalidRequest, Message: "text must be UTF-8 without NUL"}
+		}
+	}
+	return nil
+}
+
+// fail notes an error of the database and gives it a meaning.
+func (t *tx) fail(err error) error {
+	t.err = meaning(t.dialect, err)
+	return t.err
+}
+
+// over makes a transaction that outlived its function useless.
+func (t *tx) over() {
+	if t.err == nil {
+		t.err = errTxOver
+	}
+}
+
+func meaning(d *dialect, err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("store: %w", err)
+	}
+	switch d.kind(err) {
+	case duplicate:
+		return fmt.Errorf("store: %w: %w", proof.ErrStale, err)
+	case collision:
+		return &collided{err}
+	case unavailable:
+		return &proof.Error{
+			Code: proof.CodeUnavailable, Reason: proof.ReasonUnavailable, Temporary: true,
+			Message: "the database is not available right now", Err: err,
+		}
+	}
+	return fmt.Errorf("store: %w", err)
+}
+
+// collided is the error of a transaction that is to be run again.
+type collided struct{ err error }
+
+func (c *collided) Error() string { return "store: transactions collided: " + c.err.Error() }
+func (c *collided) Unwrap() error { return c.err }
