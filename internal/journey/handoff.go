@@ -1,0 +1,327 @@
+package journey
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/kosmoscope/kosmoscope/internal/proof"
+)
+
+const (
+	patience  = 20 * time.Second // with one call of the upstream, waiting for a turn included
+	maxStarts = 20               // failed attempts to open an upstream session; then the verification has failed
+)
+
+var errLinkEnded = &proof.Error{Code: proof.CodeNotFound, Reason: proof.ReasonLinkEnded, Message: "this link is wrong or no longer good"}
+
+// Open lets a browser in by the secret of the link. The first browser that
+// opens it is the one it belongs to from then on. It returns the value that the
+// browser's cookie is to have.
+func (s *Service) Open(ctx context.Context, id, secret, browser string) (HandoffView, string, error) {
+	cookie := browser
+	v, err := s.change(ctx, id, func(tx Tx, v *proof.Verification) (bool, error) {
+		switch {
+		case !sameHash(v.Link.SecretHash, secret):
+			return false, errLinkEnded
+		case bound(v, browser):
+			return false, nil
+		case v.Link.BrowserHash != nil:
+			return false, &proof.Error{Code: proof.CodeForbidden, Reason: proof.ReasonLinkUsed, Message: "this link was opened in another browser before"}
+		case v.Status.Terminal() || !s.Now().Before(v.Link.ExpiresAt):
+			return false, errLinkEnded
+		}
+		cookie = newSecret()
+		v.Link.BrowserHash = hash(cookie)
+		return true, s.audit(tx, v.Tenant, "person", "verification.opened", v.ID, "", nil)
+	})
+	if err != nil {
+		return HandoffView{}, "", err
+	}
+	view, err := s.view(ctx, v, cookie)
+	return view, cookie, err
+}
+
+// View is what a browser that was let in may know now.
+func (s *Service) View(ctx context.Context, id, browser string) (HandoffView, error) {
+	v, _, err := s.find(ctx, id)
+	if err != nil {
+		return HandoffView{}, err
+	}
+	if !bound(v, browser) {
+		return HandoffView{}, errLinkEnded
+	}
+	return s.view(ctx, v, browser)
+}
+
+// Consent records the person's consent and opens the upstream session. A second
+// consent changes nothing. When the upstream cannot be reached the verification
+// stays pending and may be tried again; when it refuses, it has failed.
+func (s *Service) Consent(ctx context.Context, id, browser string, t proof.DocumentType) (HandoffView, error) {
+	v, subject, err := s.find(ctx, id)
+	if err != nil {
+		return HandoffView{}, err
+	}
+	if !bound(v, browser) {
+		return HandoffView{}, errLinkEnded
+	}
+	if v.Status != proof.Pending {
+		return s.view(ctx, v, browser)
+	}
+	tenant, err := s.tenant(v.Tenant)
+	if err != nil {
+		return HandoffView{}, err
+	}
+	if t == "" && len(v.DocumentTypes) == 1 {
+		t = v.DocumentTypes[0]
+	}
+	if !slices.Contains(v.DocumentTypes, t) && (t != "" || tenant.Upstream.ChoiceNeeded()) {
+		return HandoffView{}, proof.Invalid("document_type", "choose one of the documents on the page")
+	}
+	if !tenant.Upstream.ChoiceNeeded() && len(v.DocumentTypes) > 1 {
+		t = "" // the person chooses there, not here
+	}
+	if !s.Now().Before(v.ExpiresAt) {
+		return HandoffView{}, errLinkEnded
+	}
+	if _, busy := s.opening.LoadOrStore(id, true); busy {
+		return s.view(ctx, v, browser) // another click is at it
+	}
+	defer s.opening.Delete(id)
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	request, err := s.request(subject, v)
+	if err != nil {
+		return HandoffView{}, err
+	}
+	session, err := tenant.Upstream.Start(ctx, StartUpstream{
+		Verification: v.ID, DocumentType: t, DocumentTypes: v.DocumentTypes, Liveness: v.Liveness,
+		ReturnURL: s.PublicURL + "/v/" + v.ID, Request: request,
+	})
+	if err != nil {
+		return s.startFailed(ctx, v, browser, err)
+	}
+	up := proof.Upstream{Profile: tenant.Upstream.Profile(), SessionID: session.SessionID, DVC: session.DVC}
+	if up.SealedURL, err = s.Vault.Seal(subject.WrappedKey, place(v, "upstream_url"), []byte(session.URL)); err != nil {
+		return HandoffView{}, err
+	}
+	v, err = s.change(ctx, id, func(tx Tx, v *proof.Verification) (bool, error) {
+		if v.Status != proof.Pending {
+			return false, nil // another click was quicker; our session is forgotten and expires upstream
+		}
+		if err := v.Begin(s.Now(), t, up); err != nil {
+			return false, err
+		}
+		v.PollFailures = 0
+		if err := s.audit(tx, v.Tenant, "person", "verification.consented", v.ID, "", map[string]string{"document_type": string(t), "consent_version": s.ConsentVersion}); err != nil {
+			return false, err
+		}
+		return true, s.enqueue(tx, v, JobPoll, s.Now().Add(tenant.PollFirst))
+	})
+	if err != nil {
+		return HandoffView{}, err
+	}
+	s.Wake()
+	return s.view(ctx, v, browser)
+}
+
+// startFailed records why no upstream session could be opened.
+func (s *Service) startFailed(ctx context.Context, v *proof.Verification, browser string, cause error) (HandoffView, error) {
+	s.Logger.WarnContext(ctx, "upstream session not opened", "verification", v.ID, "reason", proof.ReasonOf(cause), "error", cause)
+	var e *proof.Error
+	ctx = context.WithoutCancel(ctx) // it is to be written down even if the person has gone
+	temporary := errors.Is(cause, context.Canceled) || errors.Is(cause, context.DeadlineExceeded) || errors.As(cause, &e) && e.Temporary
+	v, err := s.change(ctx, v.ID, func(tx Tx, v *proof.Verification) (bool, error) {
+		if v.Status != proof.Pending {
+			return false, nil
+		}
+		if v.PollFailures++; temporary && v.PollFailures < maxStarts {
+			if v.Reason == proof.ReasonOf(cause) {
+				return true, nil
+			}
+			v.Reason = proof.ReasonOf(cause)
+			return true, s.audit(tx, v.Tenant, "person", "verification.upstream_unreachable", v.ID, v.Reason, nil)
+		}
+		return true, s.finish(tx, v, "person", proof.Failed, proof.ReasonOf(cause))
+	})
+	if err != nil {
+		return HandoffView{}, err
+	}
+	if temporary && v.Status == proof.Pending {
+		return HandoffView{}, cause
+	}
+	return s.view(ctx, v, browser)
+}
+
+// Decline ends the verification because the person said no.
+func (s *Service) Decline(ctx context.Context, id, browser string) (HandoffView, error) {
+	v, err := s.change(ctx, id, func(tx Tx, v *proof.Verification) (bool, error) {
+		if !bound(v, browser) {
+			return false, errLinkEnded
+		}
+		if v.Status.Terminal() {
+			return false, nil
+		}
+		return true, s.finish(tx, v, "person", proof.Abandoned, proof.ReasonDeclined)
+	})
+	if err != nil {
+		return HandoffView{}, err
+	}
+	return s.view(ctx, v, browser)
+}
+
+// Handover makes a link by which one phone can take over from the browser that
+// opened the verification. It is good once and for a short time; a new one ends
+// the one before.
+func (s *Service) Handover(ctx context.Context, id, browser string) (secret string, expires time.Time, err error) {
+	secret = newSecret()
+	_, err = s.change(ctx, id, func(tx Tx, v *proof.Verification) (bool, error) {
+		if !sameHash(v.Link.BrowserHash, browser) {
+			return false, errLinkEnded
+		}
+		if v.Status.Terminal() {
+			return false, &proof.Error{Code: proof.CodeConflict, Reason: v.Reason, Message: "this verification has ended"}
+		}
+		tenant, err := s.tenant(v.Tenant)
+		if err != nil {
+			return false, err
+		}
+		expires = s.Now().Add(tenant.HandoverTTL)
+		again := v.Link.HandoverHash != nil || v.Link.PhoneHash != nil
+		v.Link.HandoverHash, v.Link.HandoverExpires = hash(secret), expires
+		if again { // a person may ask for many codes; the trail needs one
+			return true, nil
+		}
+		return true, s.audit(tx, v.Tenant, "person", "verification.handover_offered", v.ID, "", nil)
+	})
+	return secret, expires, err
+}
+
+// OpenHandover lets the phone in. browser is its cookie: the browser that made
+// the code may open it too and stays what it is, and the code stays good.
+func (s *Service) OpenHandover(ctx context.Context, id, secret, browser string) (HandoffView, string, error) {
+	cookie := newSecret()
+	v, err := s.change(ctx, id, func(tx Tx, v *proof.Verification) (bool, error) {
+		if !sameHash(v.Link.HandoverHash, secret) || v.Status.Terminal() || !s.Now().Before(v.Link.HandoverExpires) {
+			return false, errLinkEnded
+		}
+		if bound(v, browser) {
+			cookie = browser
+			return false, nil
+		}
+		v.Link.HandoverHash, v.Link.HandoverExpires = nil, time.Time{}
+		v.Link.PhoneHash = hash(cookie)
+		return true, s.audit(tx, v.Tenant, "person", "verification.handed_over", v.ID, "", nil)
+	})
+	if err != nil {
+		return HandoffView{}, "", err
+	}
+	view, err := s.view(ctx, v, cookie)
+	return view, cookie, err
+}
+
+func bound(v *proof.Verification, browser string) bool {
+	return sameHash(v.Link.BrowserHash, browser) || sameHash(v.Link.PhoneHash, browser)
+}
+
+// find loads a verification for a browser, which knows no tenant.
+func (s *Service) find(ctx context.Context, id string) (v *proof.Verification, subject *proof.Subject, err error) {
+	err = s.Store.View(ctx, func(tx Tx) error {
+		if v, err = ofAnyTenant(tx, id); err != nil {
+			return err
+		}
+		subject, err = tx.Subject(v.Tenant, v.Subject)
+		return err
+	})
+	if errors.Is(err, proof.ErrNotFound) {
+		err = errLinkEnded
+	}
+	return v, subject, err
+}
+
+func ofAnyTenant(tx Tx, id string) (*proof.Verification, error) {
+	tenant, err := tx.TenantOfVerification(id)
+	if err != nil {
+		return nil, err
+	}
+	return tx.Verification(tenant, id)
+}
+
+// change loads a verification, lets fn change it and, if fn says that it did,
+// stores it, all in one transaction.
+func (s *Service) change(ctx context.Context, id string, fn func(tx Tx, v *proof.Verification) (changed bool, err error)) (v *proof.Verification, err error) {
+	err = s.update(ctx, func(tx Tx) error {
+		var err error
+		if v, err = ofAnyTenant(tx, id); err != nil {
+			return err
+		}
+		changed, err := fn(tx, v)
+		if err != nil || !changed {
+			return err
+		}
+		return tx.UpdateVerification(v)
+	})
+	if errors.Is(err, proof.ErrNotFound) {
+		err = errLinkEnded
+	}
+	return v, err
+}
+
+func (s *Service) view(ctx context.Context, v *proof.Verification, browser string) (HandoffView, error) {
+	tenant, err := s.tenant(v.Tenant)
+	if err != nil {
+		return HandoffView{}, err
+	}
+	subject := &proof.Subject{}
+	if err := s.Store.View(ctx, func(tx Tx) error {
+		subject, err = tx.Subject(v.Tenant, v.Subject)
+		return err
+	}); err != nil {
+		return HandoffView{}, err
+	}
+	caller, _ := s.Callers(v.Tenant, v.Caller)
+	h := HandoffView{
+		ID: v.ID, Application: caller.Application, Status: v.Status, Reason: v.Reason,
+		DocumentTypes: v.DocumentTypes, DocumentType: v.DocumentType, ChoiceNeeded: tenant.Upstream.ChoiceNeeded(),
+		Liveness: v.Liveness, ReturnURL: returnURL(v), ExpiresAt: v.ExpiresAt,
+		Phone: sameHash(v.Link.PhoneHash, browser), HandedOver: v.Link.PhoneHash != nil,
+	}
+	if !subject.ErasedAt.IsZero() {
+		return h, nil
+	}
+	if subject.SealedIdentifier != nil {
+		at := Place{Tenant: v.Tenant, Subject: subject.ID, Table: "subjects", Column: "identifier", Row: subject.ID}
+		identifier, err := s.Vault.Open(subject.WrappedKey, at, subject.SealedIdentifier)
+		if err != nil {
+			return HandoffView{}, err
+		}
+		h.MaskedAccount = mask(string(identifier))
+	}
+	if v.Status == proof.InProgress {
+		u, err := s.Vault.Open(subject.WrappedKey, place(v, "upstream_url"), v.Upstream.SealedURL)
+		if err != nil {
+			return HandoffView{}, err
+		}
+		h.UpstreamURL = string(u)
+	}
+	return h, nil
+}
+
+// mask shows enough of an account for its owner to recognise it and not enough
+// for anybody else to learn it.
+func mask(account string) string {
+	const dots = "•••"
+	name, domain, mail := strings.Cut(account, "@")
+	first, size := utf8.DecodeRuneInString(name)
+	if mail && size > 0 {
+		return string(first) + dots + "@" + domain
+	}
+	runes := []rune(account)
+	if len(runes) < 8 {
+		return string(runes[:min(1, len(runes))]) + dots
+	}
+	return string(runes[:2]) + dots + string(runes[len(runes)-2:])
+}
