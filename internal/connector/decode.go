@@ -1,0 +1,305 @@
+package connector
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/kosmoscope/kosmoscope/internal/proof"
+)
+
+const maxDepth = 8
+
+// parse reads a body as one JSON object. Values are nil, bool, json.Number,
+// string, []any and map[string]any. Unlike encoding/json into structs it minds
+// case, refuses duplicate names, and keeps null apart from missing until a reader
+// says that they mean the same.
+func parse(body []byte) (map[string]any, error) {
+	switch {
+	case len(bytes.TrimSpace(body)) == 0:
+		return nil, proof.Invalid("", "the body is empty; send a JSON object")
+	case !utf8.Valid(body):
+		return nil, proof.Invalid("", "the body is not valid UTF-8")
+	case !json.Valid(body):
+		return nil, proof.Invalid("", "the body is not one well-formed JSON value")
+	}
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.UseNumber()
+	v, err := value(dec, "", 0)
+	if err != nil {
+		return nil, err
+	}
+	fields, ok := v.(map[string]any)
+	if !ok {
+		return nil, proof.Invalid("", "the body must be a JSON object, not %s", kind(v))
+	}
+	return fields, nil
+}
+
+func value(dec *json.Decoder, path string, depth int) (any, error) {
+	tok, err := dec.Token()
+	if err != nil {
+		return nil, proof.Invalid(path, "the body is not one well-formed JSON value")
+	}
+	delim, ok := tok.(json.Delim)
+	if !ok {
+		return tok, nil
+	}
+	if depth++; depth > maxDepth {
+		return nil, proof.Invalid(path, "the body is nested too deeply")
+	}
+	if delim == '[' {
+		list := []any{}
+		for dec.More() {
+			v, err := value(dec, path+"["+strconv.Itoa(len(list))+"]", depth)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, v)
+		}
+		_, err = dec.Token()
+		return list, err
+	}
+	fields := map[string]any{}
+	for dec.More() {
+		tok, err := dec.Token()
+		name, ok := tok.(string)
+		if err != nil || !ok {
+			return nil, proof.Invalid(path, "the body is not one well-formed JSON value")
+		}
+		at := join(path, name)
+		if _, twice := fields[name]; twice {
+			return nil, proof.Invalid(at, "%s is given twice", at)
+		}
+		if fields[name], err = value(dec, at, depth); err != nil {
+			return nil, err
+		}
+	}
+	_, err = dec.Token()
+	return fields, err
+}
+
+// join makes a field path. Names come from outside: long and odd ones are cut and
+// quoted so that the message stays readable.
+func join(path, name string) string {
+	if !plainName(name) {
+		if r := []rune(name); len(r) > 40 {
+			name = string(r[:40]) + "…"
+		}
+		name = strconv.QuoteToGraphic(name)
+	}
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}
+
+// plainName is what keys look like that a flow can address by a dotted path.
+func plainName(s string) bool {
+	bad := strings.IndexFunc(s, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-')
+	})
+	return s != "" && len(s) <= 64 && bad < 0
+}
+
+func kind(v any) string {
+	switch v.(type) {
+	case nil:
+		return "null"
+	case bool:
+		return "a boolean"
+	case json.Number:
+		return "a number"
+	case string:
+		return "a string"
+	case []any:
+		return "a list"
+	}
+	return "an object"
+}
+
+// absent says whether a value counts as not given: Descope's templates turn what
+// they cannot resolve into null or "".
+func absent(v any) bool { return v == nil || v == "" }
+
+// reader takes the fields of one object out of the map, one after the other. The
+// first thing that is wrong stays; finish reports it, or a field that nobody
+// asked for.
+type reader struct {
+	path   string
+	fields map[string]any
+	known  []string
+	err    error
+}
+
+func (r *reader) fail(at, format string, args ...any) {
+	if r.err == nil {
+		r.err = proof.Invalid(at, "%s %s", at, fmt.Sprintf(format, args...))
+	}
+}
+
+func (r *reader) get(name string) (v any, at string, given bool) {
+	r.known = append(r.known, name)
+	v = r.fields[name]
+	return v, join(r.path, name), !absent(v)
+}
+
+// text reads a string of at most limit bytes; absent is "".
+func (r *reader) text(name string, limit int) string {
+	v, at, given := r.get(name)
+	if !given {
+		return ""
+	}
+	return r.check(at, v, limit)
+}
+
+func (r *reader) check(at string, v any, limit int) string {
+	s, ok := v.(string)
+	switch {
+	case !ok:
+		r.fail(at, "must be a string, not %s", kind(v))
+	case len(s) > limit:
+		r.fail(at, "must be at most %d bytes long", limit)
+	case strings.ContainsRune(s, utf8.RuneError):
+		r.fail(at, "is not valid Unicode")
+	case strings.ContainsFunc(s, unicode.IsControl):
+		r.fail(at, "must not hold control characters")
+	default:
+		return s
+	}
+	return ""
+}
+
+// oneOf reads one of the given words.
+func (r *reader) oneOf(name string, words ...string) string {
+	v, at, given := r.get(name)
+	if !given {
+		return ""
+	}
+	return r.word(at, v, words)
+}
+
+func (r *reader) word(at string, v any, words []string) string {
+	s, ok := v.(string)
+	if !ok {
+		r.fail(at, "must be a string, not %s", kind(v))
+	} else if !slices.Contains(words, s) {
+		r.fail(at, "must be one of %s", strings.Join(words, ", "))
+	}
+	return s
+}
+
+// listOf reads a list of distinct words, or a single one. Absent items are
+// skipped; a list of nothing is absent.
+func (r *reader) listOf(name string, words ...string) (out []string) {
+	v, at, given := r.get(name)
+	if !given {
+		return nil
+	}
+	items, ok := v.([]any)
+	if !ok {
+		if _, ok := v.(string); !ok {
+			r.fail(at, "must be a list of strings or a string, not %s", kind(v))
+			return nil
+		}
+		return []string{r.word(at, v, words)}
+	}
+	for i, item := range items {
+		if absent(item) {
+			continue
+		}
+		if w := r.word(fmt.Sprintf("%s[%d]", at, i), item, words); !slices.Contains(out, w) {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+// object reads a nested object; what is absent reads like an empty one.
+func (r *reader) object(name string) *reader {
+	v, at, given := r.get(name)
+	if !given {
+		return &reader{path: at}
+	}
+	fields, ok := v.(map[string]any)
+	if !ok {
+		r.fail(at, "must be an object, not %s", kind(v))
+	}
+	return &reader{path: at, fields: fields}
+}
+
+// texts reads an object of strings; keys are plain names.
+func (r *reader) texts(name string, count, limit int) map[string]string {
+	in := r.object(name)
+	if len(in.fields) > count {
+		r.fail(in.path, "must have at most %d entries", count)
+		return nil
+	}
+	out := map[string]string{}
+	for _, key := range slices.Sorted(maps.Keys(in.fields)) {
+		at := join(in.path, key)
+		if !plainName(key) {
+			r.fail(at, "must be named with 1 to 64 letters, digits, '_' or '-'")
+		}
+		if v := in.fields[key]; !absent(v) {
+			out[key] = r.check(at, v, limit)
+		}
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	return out
+}
+
+// date reads a day of the calendar as YYYY-MM-DD.
+func (r *reader) date(name string) string {
+	s := r.text(name, 64)
+	if s == "" {
+		return ""
+	}
+	if t, err := time.Parse(time.DateOnly, s); err != nil || t.Year() < 1 {
+		r.fail(join(r.path, name), "must be a date such as 1990-12-31")
+	}
+	return s
+}
+
+// url reads an absolute http or https URL. Whether the caller may use it is the
+// core's business.
+func (r *reader) url(name string) string {
+	s := r.text(name, 2048)
+	if s == "" {
+		return ""
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.Fragment != "" {
+		r.fail(join(r.path, name), "must be an absolute https URL without user and fragment")
+	}
+	return s
+}
+
+// finish reports what was wrong, in this object or in the nested ones.
+func (r *reader) finish(nested ...*reader) error {
+	for _, name := range slices.Sorted(maps.Keys(r.fields)) {
+		if !slices.Contains(r.known, name) {
+			at := join(r.path, name)
+			return proof.Invalid(at, "%s is not a field of this request; known: %s", at, strings.Join(r.known, ", "))
+		}
+	}
+	if r.err != nil {
+		return r.err
+	}
+	for _, n := range nested {
+		if err := n.finish(); err != nil {
+			return err
+		}
+	}
+	return nil
+}

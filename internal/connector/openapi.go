@@ -1,0 +1,336 @@
+package connector
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+	"sync"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// apiVersion counts changes of this API, not of the program.
+const apiVersion = "1.0.0"
+
+// OpenAPI returns the OpenAPI 3.1 document of this door as indented JSON. The copy
+// in docs/openapi.json is the same; a test holds them together.
+func OpenAPI() ([]byte, error) { return openAPIJSON() }
+
+var openAPIJSON = sync.OnceValues(func() ([]byte, error) {
+	raw, err := json.Marshal(document())
+	if err != nil {
+		return nil, fmt.Errorf("encoding the OpenAPI document: %w", err)
+	}
+	var out bytes.Buffer
+	if err := json.Indent(&out, raw, "", "  "); err != nil {
+		return nil, fmt.Errorf("indenting the OpenAPI document: %w", err)
+	}
+	out.WriteByte('\n')
+	return out.Bytes(), nil
+})
+
+var openAPIYAML = sync.OnceValues(func() ([]byte, error) {
+	out, err := document().YAML()
+	if err != nil {
+		return nil, fmt.Errorf("encoding the OpenAPI document: %w", err)
+	}
+	return out, nil
+})
+
+func document() *huma.OpenAPI {
+	reg := huma.NewMapRegistry("#/components/schemas/", schemaName)
+	doc := &huma.OpenAPI{
+		OpenAPI: "3.1.0",
+		Info: &huma.Info{
+			Title:   "Kosmoscope: nodes for Descope flows",
+			Version: apiVersion,
+			Description: "Descope's Generic HTTP connector calls these operations from inside a flow. " +
+				"Business outcomes are HTTP 200 with a `status`; 4xx is for malformed or unauthenticated calls. " +
+				"Every operation takes one credential, plus an HMAC of the body in `x-descope-webhook-s256` when the caller has an " +
+				"HMAC secret, plus an HTTP message signature (RFC 9421) when it has verification keys.",
+			License: &huma.License{Name: "Apache License 2.0", Identifier: "Apache-2.0"},
+			Contact: &huma.Contact{Name: "Kosmoscope", URL: "https://github.com/kosmoscope/kosmoscope"},
+		},
+		Servers: []*huma.Server{{URL: "/", Description: "The address at which this document is served."}},
+		Tags: []*huma.Tag{
+			{Name: "Identity verification", Description: "Prove who a person is, with a document and a face."},
+			{Name: "Operation", Description: "Is the program up?"},
+		},
+		Components: &huma.Components{
+			Schemas: reg,
+			SecuritySchemes: map[string]*huma.SecurityScheme{
+				"bearer": {Type: "http", Scheme: "bearer", Description: "A fixed token from the configuration."},
+				"basic":  {Type: "http", Scheme: "basic", Description: "User and password from the configuration."},
+				"apiKey": {Type: "apiKey", In: "header", Name: "X-Api-Key", Description: "A fixed value in a header; configuration names the header."},
+				"oauth2": {
+					Type: "oauth2", Description: "An access token got with the client credentials grant.",
+					Flows: &huma.OAuthFlows{ClientCredentials: &huma.OAuthFlow{TokenURL: "/oauth2/token", Scopes: map[string]string{}}},
+				},
+			},
+		},
+		Paths: map[string]*huma.PathItem{},
+	}
+	d := describer{reg}
+	doc.Paths[startPath] = &huma.PathItem{Post: d.node(&huma.Operation{
+		OperationID: "startVerification",
+		Summary:     "1Kosmos IDV",
+		Description: "Begins a verification and returns the link that the person must open. " +
+			"Nothing is sent to 1Kosmos before the person has agreed.",
+	}, startSchema(), d.answer(reflect.TypeFor[startAnswer]()), map[string]example{
+		"minimal": {"What the two published fields look like", map[string]any{"document_types": []string{"passport"}, "liveness_mode": "passive"}},
+		"full": {"Everything", map[string]any{
+			"document_types": []string{"passport", "id_card"}, "liveness_mode": "active", "user_identifier": "U2abcdefghijklmnopqrstuvwxyz",
+			"expected":     map[string]any{"given_name": "Anna Maria", "family_name": "Eriksson", "birth_date": "1974-08-12"},
+			"callback_url": "https://app.acme.test/kosmos/return", "metadata": map[string]any{"order": "4711"}, "idempotency_key": "signup-4711",
+		}},
+		"template": {"Templates that resolved to nothing", map[string]any{"document_types": "passport", "liveness_mode": "", "user_identifier": nil}},
+	}, map[string]any{
+		"session_id":  "0193573c-8a52-7d6b-9f0e-3d1a5c7e9b24",
+		"session_url": "https://bridge.acme.test/v/0193573c-8a52-7d6b-9f0e-3d1a5c7e9b24/kU0xDl6hB2cMn8Qv1rZs5w",
+		"status":      "pending", "expires_at": "2026-11-23T12:30:00Z",
+	}, 403, 409)}
+	doc.Paths[resultPath] = &huma.PathItem{Post: d.node(&huma.Operation{
+		OperationID: "readResult",
+		Summary:     "1Kosmos IDV Result",
+		Description: "Says how a verification stands. Answers at once and may be asked again at will; once it has ended the answer stays. " +
+			"An unknown session_id and one of another caller look the same: `status` is `error`, `reason` is `unknown_session`.",
+	}, resultSchema(), d.answer(reflect.TypeFor[resultAnswer]()), map[string]example{
+		"usual": {"The id that node 1Kosmos IDV returned", map[string]any{"session_id": "0193573c-8a52-7d6b-9f0e-3d1a5c7e9b24"}},
+		"bound": {"Only if it is for this user", map[string]any{"session_id": "0193573c-8a52-7d6b-9f0e-3d1a5c7e9b24", "user_identifier": "U2abcdefghijklmnopqrstuvwxyz"}},
+	}, verifiedExample())}
+	doc.Paths[HealthPath] = &huma.PathItem{Get: &huma.Operation{
+		OperationID: "health", Summary: "Health", Tags: []string{"Operation"},
+		Description: "For the Test panel of Descope's connector page and for load balancers. Needs no credential and changes nothing.",
+		Security:    []map[string][]string{},
+		Responses: map[string]*huma.Response{
+			"200": {
+				Description: "The program is up.", Headers: commonHeaders(),
+				Content: map[string]*huma.MediaType{"application/json": {
+					Schema:  d.answer(reflect.TypeFor[healthAnswer]()),
+					Example: map[string]any{"status": "ok", "version": "1.0.0"},
+				}},
+			},
+			"400": {
+				Description: "The request is not HTTP.",
+				Content:     map[string]*huma.MediaType{"text/plain": {Schema: &huma.Schema{Type: "string"}}},
+			},
+		},
+	}}
+	return doc
+}
+
+type example struct {
+	summary string
+	value   any
+}
+
+type describer struct{ reg huma.Registry }
+
+// node completes the description of an operation that takes a JSON object from a
+// known caller. codes are client errors besides those that every node has.
+func (d describer) node(op *huma.Operation, in, out *huma.Schema, requests map[string]example, response any, codes ...int) *huma.Operation {
+	op.Tags = []string{"Identity verification"}
+	op.Security = []map[string][]string{{"bearer": {}}, {"basic": {}}, {"apiKey": {}}, {"oauth2": {}}}
+	op.Parameters = []*huma.Param{
+		{
+			Name: "x-descope-webhook-s256", In: "header", Schema: &huma.Schema{Type: "string"},
+			Description: "HMAC-SHA256 of the body in base64; required when the caller has an HMAC secret.",
+		},
+		{
+			Name: "Signature-Input", In: "header", Schema: &huma.Schema{Type: "string"},
+			Description: "RFC 9421; required, with Signature, when the caller has verification keys.",
+		},
+		{Name: "Signature", In: "header", Schema: &huma.Schema{Type: "string"}, Description: "RFC 9421."},
+		{Name: "Content-Digest", In: "header", Schema: &huma.Schema{Type: "string"}, Description: "RFC 9530, sha-256 or sha-512; covered by the signature."},
+	}
+	examples := map[string]*huma.Example{}
+	for name, e := range requests {
+		examples[name] = &huma.Example{Summary: e.summary, Value: e.value}
+	}
+	op.RequestBody = &huma.RequestBody{
+		Required: true, Description: "null and empty strings count as absent. Unknown fields are refused. At most 64 KiB.",
+		Content: map[string]*huma.MediaType{"application/json": {Schema: in, Examples: examples}},
+	}
+	op.Responses = map[string]*huma.Response{
+		"200": {
+			Description: "The outcome; read `status`.", Headers: commonHeaders(),
+			Content: map[string]*huma.MediaType{"application/json": {Schema: out, Example: response}},
+		},
+	}
+	for _, code := range append([]int{400, 401, 413, 415, 429, 500, 502, 503}, codes...) {
+		r := problemText[code]
+		op.Responses[fmt.Sprint(code)] = &huma.Response{
+			Description: r.text, Headers: commonHeaders(),
+			Content: map[string]*huma.MediaType{"application/problem+json": {Schema: d.answer(reflect.TypeFor[problem]())}},
+		}
+		if r.header != "" {
+			op.Responses[fmt.Sprint(code)].Headers[r.header] = &huma.Param{Schema: &huma.Schema{Type: "string"}, Description: r.headerText}
+		}
+	}
+	return op
+}
+
+var problemText = map[int]struct{ text, header, headerText string }{
+	400: {text: "The body is malformed; `field` and `detail` say where."},
+	401: {"The credentials are missing or wrong, or the HMAC or signature does not fit.", "WWW-Authenticate", "How to authenticate."},
+	403: {text: "The caller is known but may not ask for this."},
+	409: {text: "The idempotency_key was used before with other content."},
+	413: {text: "The body is larger than 64 KiB."},
+	415: {text: "The body is not application/json."},
+	429: {"Too many refused calls from this network.", "Retry-After", "Seconds to wait."},
+	500: {text: "Something went wrong on our side."},
+	502: {text: "1Kosmos answered something that cannot be used."},
+	503: {"Something that is needed is not there right now.", "Retry-After", "Seconds to wait, if known."},
+}
+
+func commonHeaders() map[string]*huma.Param {
+	return map[string]*huma.Param{
+		"X-Request-Id":  {Schema: &huma.Schema{Type: "string"}, Description: "Id of this call, also in our log."},
+		"Cache-Control": {Schema: &huma.Schema{Type: "string", Enum: []any{"no-store"}}, Description: "Answers are not to be kept."},
+	}
+}
+
+func schemaName(t reflect.Type, hint string) string {
+	names := map[string]string{
+		"startAnswer": "Verification", "resultAnswer": "Result", "healthAnswer": "Health", "problem": "Problem",
+		"verifiedClaims": "VerifiedClaims", "verification": "VerifiedClaimsVerification", "idaClaims": "VerifiedClaimsClaims",
+		"evidence": "Evidence", "checkDetail": "CheckDetail", "documentDetails": "DocumentDetails", "issuer": "Issuer",
+	}
+	if n := names[t.Name()]; n != "" {
+		return n
+	}
+	return huma.DefaultSchemaNamer(t, hint)
+}
+
+// answer derives a schema from a Go type. huma cannot say that a reference may be
+// null, so those members get a copy of the schema that may.
+func (d describer) answer(t reflect.Type) *huma.Schema {
+	ref := d.reg.Schema(t, true, "")
+	s := d.reg.SchemaFromRef(ref.Ref)
+	for i := range t.NumField() {
+		f := t.Field(i)
+		p := s.Properties[jsonName(f)]
+		if p == nil || !nullable(f) {
+			continue
+		}
+		if p.Ref != "" {
+			inline := *d.reg.SchemaFromRef(p.Ref)
+			inline.Description = f.Tag.Get("doc")
+			delete(d.reg.Map(), p.Ref[strings.LastIndexByte(p.Ref, '/')+1:])
+			p = &inline
+			s.Properties[jsonName(f)] = p
+		}
+		p.Nullable = true
+		if p.Enum != nil { // an enumeration that allows null has to list it
+			p.Enum = append(p.Enum[:len(p.Enum):len(p.Enum)], nil)
+		}
+	}
+	return ref
+}
+
+func jsonName(f reflect.StructField) string {
+	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+	return name
+}
+
+// nullable says whether the encoder can write null for a field.
+func nullable(f reflect.StructField) bool {
+	k := f.Type.Kind()
+	always := !strings.Contains(f.Tag.Get("json"), ",omitempty")
+	return always && (k == reflect.Pointer || k == reflect.Map) && f.Tag.Get("nullable") != "false"
+}
+
+// startSchema and resultSchema describe what decode.go and request.go accept. A
+// test sends the same bodies to both.
+func startSchema() *huma.Schema {
+	types, modes := []any{}, []any{}
+	for _, t := range documentTypes() {
+		types = append(types, t)
+	}
+	for _, m := range livenessModes() {
+		modes = append(modes, m)
+	}
+	return object("What to verify.", map[string]*huma.Schema{
+		"document_types": {
+			Description: "Documents that are accepted; a list or one word. Absent: all that the caller may ask for.",
+			OneOf: []*huma.Schema{
+				{Type: "array", Items: &huma.Schema{Type: "string", Nullable: true, Enum: append(types, "", nil)}},
+				{Type: "string", Nullable: true, Enum: append(types, "", nil)},
+			},
+		},
+		"liveness_mode": {
+			Type: "string", Nullable: true, Enum: append(modes, "", nil),
+			Description: "How hard the proof of a living person is. Absent: the configured default. none accepts a still photo and needs to be allowed.",
+		},
+		"user_identifier": text("Who this is about, in the customer's words; the shipped flows send Descope's user id. Without it nothing is enrolled.", maxIdentifier),
+		"expected": nested("What the caller believes about the person. A document that says otherwise ends the verification as failed.", map[string]*huma.Schema{
+			"given_name":  text("Given names.", maxName),
+			"family_name": text("Family name.", maxName),
+			"birth_date":  text("Birth date as YYYY-MM-DD.", 64),
+		}),
+		"callback_url": text("Where the person returns to at the end; must be on the caller's allow-list.", 2048),
+		"metadata": {
+			OneOf: []*huma.Schema{
+				{
+					Type: "object", Nullable: true, MaxProperties: num(maxMetadata),
+					AdditionalProperties: &huma.Schema{Type: "string", Nullable: true, MaxLength: num(maxMetadataValue)},
+				},
+				{Type: "string", Enum: []any{""}},
+			},
+			Description: "Anything of the caller's own; the result repeats it. Names are 1 to 64 letters, digits, '_' or '-'.",
+		},
+		"idempotency_key": text("Repeating a call with the same key and content returns the same verification.", maxKey),
+	})
+}
+
+func resultSchema() *huma.Schema {
+	s := object("Which verification.", map[string]*huma.Schema{
+		"session_id":      {Type: "string", MinLength: num(1), MaxLength: num(maxSessionID), Description: "The id that node 1Kosmos IDV returned."},
+		"user_identifier": text("Whom the session must be for; any other is unknown. Always send it when the id came through a browser.", maxIdentifier),
+	})
+	s.Required = []string{"session_id"}
+	return s
+}
+
+func object(description string, properties map[string]*huma.Schema) *huma.Schema {
+	return &huma.Schema{Type: "object", Description: description, AdditionalProperties: false, Properties: properties}
+}
+
+func nested(description string, properties map[string]*huma.Schema) *huma.Schema {
+	o := object("", properties)
+	o.Nullable = true
+	return &huma.Schema{Description: description, OneOf: []*huma.Schema{o, {Type: "string", Enum: []any{""}}}}
+}
+
+func text(description string, limit int) *huma.Schema {
+	return &huma.Schema{Type: "string", Nullable: true, MaxLength: num(limit), Description: description}
+}
+
+func num(n int) *int { return &n }
+
+func verifiedExample() any {
+	return map[string]any{
+		"session_id": "0193573c-8a52-7d6b-9f0e-3d1a5c7e9b24", "status": "verified", "reason": nil,
+		"ial_level": "IAL2", "ial_source": "1kosmos_session", "ial_expires_at": "2031-04-15T00:00:00Z",
+		"verified_claims": map[string]any{
+			"verification": map[string]any{
+				"trust_framework": "nist_800_63A", "assurance_level": "ial2", "time": "2026-11-23T12:04:31Z",
+				"evidence": []any{map[string]any{
+					"type": "document", "time": "2026-11-23T12:04:31Z", "check_details": []any{map[string]any{"check_method": "bvr"}},
+					"document_details": map[string]any{
+						"type": "passport", "date_of_expiry": "2031-04-15", "issuer": map[string]any{"country_code": "UTO"},
+					},
+				}},
+			},
+			"claims": map[string]any{"given_name": "Anna Maria", "family_name": "Eriksson", "birthdate": "1974-08-12", "nationalities": []any{"UTO"}},
+		},
+		"claims": map[string]any{
+			"given_name": "Anna Maria", "family_name": "Eriksson", "birthdate": "1974-08-12", "nationality": "UTO",
+			"document_type": "passport", "issuing_country": "UTO", "date_of_expiry": "2031-04-15",
+		},
+		"checks":        []any{map[string]any{"name": "face_match", "outcome": "pass", "score": 0.71, "threshold": 0.36, "duration_ms": 184.2}},
+		"document_type": "passport", "completed_at": "2026-11-23T12:04:31Z", "metadata": map[string]any{"order": "4711"},
+	}
+}

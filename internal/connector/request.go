@@ -1,0 +1,66 @@
+package connector
+
+import (
+	"github.com/kosmoscope/kosmoscope/internal/journey"
+	"github.com/kosmoscope/kosmoscope/internal/proof"
+)
+
+// Limits of request fields, in bytes. The answer repeats metadata and has to stay
+// below 64 KiB even if every byte of it needs an escape.
+const (
+	maxIdentifier    = 256
+	maxName          = 256
+	maxKey           = 128
+	maxMetadata      = 16
+	maxMetadataValue = 256
+	maxSessionID     = 256
+)
+
+func documentTypes() (words []string) {
+	for _, t := range proof.DocumentTypes() {
+		words = append(words, string(t))
+	}
+	return words
+}
+
+func livenessModes() []string {
+	return []string{string(proof.LivenessPassive), string(proof.LivenessActive), string(proof.LivenessNone)}
+}
+
+// readStart reads the request of node "1Kosmos IDV". Absent document_types mean
+// all that the caller may ask for, absent liveness_mode the configured default;
+// the core fills both in.
+func readStart(in *reader) (journey.StartRequest, error) {
+	var out journey.StartRequest
+	for _, w := range in.listOf("document_types", documentTypes()...) {
+		out.DocumentTypes = append(out.DocumentTypes, proof.DocumentType(w))
+	}
+	out.Liveness = proof.LivenessMode(in.oneOf("liveness_mode", livenessModes()...))
+	out.Request.UserIdentifier = in.text("user_identifier", maxIdentifier)
+	expected := in.object("expected")
+	out.Request.Expected = proof.Expected{
+		GivenName:  expected.text("given_name", maxName),
+		FamilyName: expected.text("family_name", maxName),
+		BirthDate:  expected.date("birth_date"),
+	}
+	out.CallbackURL = in.url("callback_url")
+	out.Request.Metadata = in.texts("metadata", maxMetadata, maxMetadataValue)
+	out.IdempotencyKey = in.text("idempotency_key", maxKey)
+	if err := in.finish(expected); err != nil {
+		return journey.StartRequest{}, err
+	}
+	return out, nil
+}
+
+// readResult reads the request of node "1Kosmos IDV Result".
+func readResult(in *reader) (id, userIdentifier string, err error) {
+	id = in.text("session_id", maxSessionID)
+	userIdentifier = in.text("user_identifier", maxIdentifier)
+	if err := in.finish(); err != nil {
+		return "", "", err
+	}
+	if id == "" {
+		return "", "", proof.Invalid("session_id", "session_id is required; it is null, empty or missing")
+	}
+	return id, userIdentifier, nil
+}
