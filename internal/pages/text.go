@@ -1,0 +1,264 @@
+package pages
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/kosmoscope/kosmoscope/internal/proof"
+)
+
+// ConsentVersion names the wording that a person agrees to: everything on the
+// page from what is collected to the sentence beside the box. A test fails when
+// the wording changes and the version does not.
+const ConsentVersion = "1"
+
+// text holds every word of the pages but those about reasons, which are in
+// sentences below: to translate the pages is to translate these two tables.
+var text = map[string]string{
+	"lang":           "en",
+	"title":          "%s: verify your identity",
+	"title.error":    "Verify your identity",
+	"kicker":         "Identity check",
+	"step.consent":   "Agree",
+	"step.photos":    "Photos",
+	"step.result":    "Result",
+	"steps":          "Steps",
+	"application":    "the application",
+	"account":        "For the account",
+	"account.yours":  "Stop here if this is not yours.",
+	"footer":         "This page belongs to %s.",
+	"privacy":        "Privacy notice",
+	"retry":          "Try again",
+	"form.busy":      "One moment …",
+	"offline":        "We lost the connection. This page keeps trying.",
+	"status.consent": "Waiting for your decision.",
+	"status.photos":  "Waiting for your photos.",
+	"status.phone":   "Waiting for your phone.",
+	"status.trouble": "We have trouble hearing from the verification service. Keep this page open, it keeps trying.",
+
+	"consent.heading":    "asks you to verify your identity",
+	"consent.intro":      "It takes about two minutes. Have your document at hand.",
+	"consent.warning":    "Go on only if you started this yourself at",
+	"consent.ends":       "This request ends in %s.",
+	"collect.heading":    "What is collected, and why",
+	"collect.document":   "Photos of your %s,",
+	"collect.document.2": "to read your name, date of birth and the document’s number and dates, and to check the document.",
+	"collect.none":       "A photo of your face,",
+	"collect.passive":    "A short recording of your face,",
+	"collect.active":     "A short recording of your face while you follow instructions,",
+	"collect.face.2":     "to compare it with the portrait on the document. For this, measurements of your face are made: biometric data.",
+	"process.heading":    "Who processes it",
+	"process.body":       "%[1]s examines the photos on behalf of %[2]s. %[2]s receives the result and only those details from your document that it is entitled to.",
+	"keep.heading":       "How long it is kept",
+	"keep.none":          "The photos are deleted when this verification ends.",
+	"keep.for":           "The photos are deleted %s after this verification ends.",
+	"keep.unknown":       "%[1]s keeps the photos for as long as it has agreed with %[2]s. This page keeps none.",
+	"choose.heading":     "Which document do you want to use?",
+	"consent.box":        "I agree that photos of my document and of my face, including biometric data, are processed as described here.",
+	"consent.start":      "Agree and continue",
+	"consent.decline":    "No, do not verify me",
+	"consent.missing":    "Tick the box if you agree. Without it we cannot go on.",
+	"consent.choose":     "Choose one of the documents.",
+	"consent.changed":    "The wording of this page has changed. Please read it again.",
+
+	"doc.passport":             "passport",
+	"doc.id_card":              "ID card",
+	"doc.drivers_license":      "driver’s license",
+	"doc.or":                   " or ",
+	"doc.passport.1":           "Passport",
+	"doc.id_card.1":            "ID card",
+	"doc.drivers_license.1":    "Driver’s license",
+	"doc.passport.hint":        "The page with your photo",
+	"doc.id_card.hint":         "Front and back",
+	"doc.drivers_license.hint": "Front and back",
+
+	"continue.heading":    "Take the photos",
+	"continue.body":       "First your %s, then your face. Choose a place with good light.",
+	"continue.any":        "First your document, then your face. Choose a place with good light.",
+	"continue.here":       "Continue on this device",
+	"continue.phone.here": "Continue on this phone",
+	"continue.here.hint":  "Opens %s in a new tab. Come back to this page when you are done.",
+	"continue.phone":      "Use my phone",
+	"continue.phone.hint": "Phones often have the better camera. You scan a code, and this page follows along.",
+	"continue.decline":    "Stop this verification",
+	"continue.missing":    "The page for the photos cannot be opened right now. Keep this page open.",
+
+	"qr.heading":   "Go on with your phone",
+	"qr.1":         "Open the camera of your phone.",
+	"qr.2":         "Point it at this code.",
+	"qr.3":         "Open the link that appears, and keep this page open.",
+	"qr.alt":       "Code with the link for your phone",
+	"qr.link":      "Or type this link into your phone’s browser:",
+	"qr.copy":      "Copy link",
+	"qr.copied":    "Copied",
+	"qr.copy.fail": "Copying failed. Mark the link and copy it by hand.",
+	"qr.good":      "Good once, for %s.",
+	"qr.left":      "Good once, for another",
+	"qr.private":   "Show it to nobody: whoever opens it continues in your place.",
+	"qr.new":       "New code",
+	"qr.back":      "Back",
+
+	"elsewhere.heading": "Continue on your phone",
+	"elsewhere.body":    "Your phone has taken over. Keep this page open: it goes on by itself when you are done there.",
+	"elsewhere.trouble": "Phone not working?",
+	"elsewhere.new":     "Use another phone",
+	"elsewhere.was.not": "If that was not your phone, stop this verification.",
+
+	"done.verified":  "You are verified",
+	"done.failed":    "We could not verify you",
+	"done.expired":   "Time ran out",
+	"done.abandoned": "Verification stopped",
+	"done.return":    "Return to %s",
+	"done.auto":      "You are taken back in a few seconds.",
+	"done.stay":      "Stay on this page",
+	"done.close":     "You can close this page.",
+	"done.phone":     "You can put your phone away and go on where you started.",
+
+	"error.heading":  "This did not work",
+	"form.refused":   "We could not make sure that this came from our page.",
+	"form.refused.2": "Go back to the page, load it again and repeat what you did.",
+	"cookie":         "This browser has no access to this verification.",
+	"cookie.2":       "Open the link in the browser in which you opened it first, and allow cookies for this site. Private windows forget them when they close.",
+	"nothing":        "There is nothing at this address.",
+	"nothing.2":      "Check that the link is complete, or go back to the application you came from.",
+
+	"minute":  "1 minute",
+	"minutes": "%d minutes",
+	"hours":   "%d hours",
+	"days":    "%d days",
+}
+
+// Sentence says to a person what happened and what to do next.
+type Sentence struct {
+	Say  string
+	Hint string // may be empty
+}
+
+func (s Sentence) String() string {
+	if s.Hint == "" {
+		return s.Say
+	}
+	return s.Say + " " + s.Hint
+}
+
+var verified = Sentence{"Your identity is confirmed.", ""}
+
+// internal is for what a person can do nothing about and need not understand.
+var internal = Sentence{"Something went wrong on our side.", "It is not your fault, and nothing about you was decided. Please try again later."}
+
+var (
+	tryAgainLater  = "Please try again in a few minutes."
+	takeNewPhotos  = "Start again and take new photos in good light, without reflections, with the whole document in the picture."
+	notUnderstood  = Sentence{"Something went wrong between us and the verification service.", "It is not your fault. Please try again later."}
+	serviceAway    = Sentence{"The verification service does not answer right now.", tryAgainLater}
+	documentNoGood = Sentence{"Your document could not be confirmed.", "Start again with new photos or another valid document."}
+)
+
+// sentences has one for every reason there is.
+var sentences = map[proof.Reason]Sentence{
+	proof.ReasonImageUnreadable:     {"One of the photos could not be opened.", "Start again and take it with the camera, or choose a JPEG or PNG file."},
+	proof.ReasonImageTooLarge:       {"One of the photos is too large.", "Start again and take it with the camera, or choose a smaller file."},
+	proof.ReasonImageTooSmall:       {"One of the photos is too small to read.", "Start again, go closer, and use the camera’s full resolution."},
+	proof.ReasonImageBlurred:        {"One of the photos is blurred.", "Start again, hold the camera still and let it focus."},
+	proof.ReasonMRZUnreadable:       {"The lines of letters and < signs on your document could not be read with certainty.", takeNewPhotos},
+	proof.ReasonMRZNotFound:         {"The lines of letters and < signs on your document could not be read.", takeNewPhotos},
+	proof.ReasonMRZCheckDigit:       {"The lines of letters and < signs on your document do not add up.", "A reflection or a finger can cause this. " + takeNewPhotos},
+	proof.ReasonDocumentExpired:     {"Your document has expired.", "Start again with a document that is still valid."},
+	proof.ReasonDocumentType:        {"The document in the photo is not the kind you chose.", "Start again and choose the kind of document that you have."},
+	proof.ReasonDocumentUnsupported: {"This document is not supported.", "Start again with another one, such as a passport."},
+	proof.ReasonDocumentInvalid:     documentNoGood,
+	proof.ReasonDocumentNotVerified: documentNoGood,
+	proof.ReasonPortraitNotFound:    {"The portrait on your document could not be found.", takeNewPhotos},
+	proof.ReasonSelfieMissing:       {"The photo of your face is missing.", "Start again and take both photos."},
+	proof.ReasonSelfieNoFace:        {"No face was found in the photo of you.", "Start again, look into the camera, and take off sunglasses, mask or cap."},
+	proof.ReasonSelfieManyFaces:     {"More than one face is in the photo of you.", "Start again where nobody else is in the picture."},
+	proof.ReasonFaceMismatch:        {"Your face and the portrait on the document do not match.", "Use your own document. If it is yours, start again in good light, facing the camera."},
+	proof.ReasonFaceUncertain:       {"Your face could not be compared well enough with the portrait on the document.", "Start again in good light, facing the camera, without glasses or cap."},
+	proof.ReasonLivenessUnavailable: {"The check that a living person is in front of the camera is not available.", "Go back to the application and ask for another way."},
+	proof.ReasonCaptureFailed:       {"The photos could not be taken.", "Start again and allow the camera, or use another device."},
+	proof.ReasonRetriesExhausted:    {"There were too many attempts.", "Go back to the application. If it lets you start again, take your time with light and focus."},
+	proof.ReasonExpectedMismatch:    {"What the document says is not what the application expects.", "Check your name and date of birth in your account."},
+	proof.ReasonProviderRejected:    {"The verification service could not confirm your identity.", "Start again with new photos or another valid document."},
+
+	proof.ReasonModelsMissing:       internal,
+	proof.ReasonEngineBusy:          {"Very many people are verifying right now.", tryAgainLater},
+	proof.ReasonEngineTimeout:       {"Examining the photos took too long.", tryAgainLater},
+	proof.ReasonEngineError:         internal,
+	proof.ReasonEngineUnavailable:   internal,
+	proof.ReasonUpstreamUnavailable: serviceAway,
+	proof.ReasonUpstreamTimeout:     serviceAway,
+	proof.ReasonUpstreamAuth:        notUnderstood,
+	proof.ReasonUpstreamRejected:    notUnderstood,
+	proof.ReasonUpstreamRateLimited: {"Very many people are verifying right now.", tryAgainLater},
+	proof.ReasonUpstreamMalformed:   notUnderstood,
+	proof.ReasonUpstreamCiphertext:  notUnderstood,
+	proof.ReasonUpstreamUnknown:     notUnderstood,
+
+	proof.ReasonDeclined:   {"You chose not to be verified. Nothing was decided about you.", "If you change your mind, start again in the application."},
+	proof.ReasonAbandoned:  {"The verification was stopped before it was complete.", "Start again in the application when you are ready."},
+	proof.ReasonTimeLimit:  {"The time for this verification is over.", "Start again in the application. It takes about two minutes."},
+	proof.ReasonLinkUsed:   {"This link was opened in another browser before.", "For your safety it works only there. Go back to that browser, or start again in the application."},
+	proof.ReasonLinkEnded:  {"This link is no longer good.", "It is incomplete, too old, or was used before. Start again in the application, or make a new code for your phone."},
+	proof.ReasonErased:     {"What belonged to this verification has been erased.", "Start again in the application if you still need it."},
+	proof.ReasonDataPurged: {"What belonged to this verification has been deleted, as promised.", "Start again in the application if you still need it."},
+
+	proof.ReasonInvalidRequest:      {"Something in the form was missing or not understood.", "Load the page again and repeat what you did."},
+	proof.ReasonUnauthenticated:     internal,
+	proof.ReasonSignature:           internal,
+	proof.ReasonReplay:              internal,
+	proof.ReasonNotAllowed:          internal,
+	proof.ReasonUnknownSession:      {"This verification does not exist, or no longer.", "Start again in the application."},
+	proof.ReasonIdempotencyConflict: internal,
+	proof.ReasonRateLimited:         {"That was too often in a short time.", tryAgainLater},
+	proof.ReasonTooLarge:            {"What was sent is too large.", "Load the page again and repeat what you did."},
+	proof.ReasonUnavailable:         {"This service is not available right now.", tryAgainLater},
+	proof.ReasonInternal:            internal,
+}
+
+// Explain returns the sentence for a reason, and whether that reason is known.
+// For an unknown one it says that something went wrong.
+func Explain(r proof.Reason) (s Sentence, ok bool) {
+	s, ok = sentences[r]
+	if !ok {
+		s = internal
+	}
+	return s, ok
+}
+
+// tell returns the entry of the table under key, with args filled in. A key
+// that is not there is a mistake of ours; the error stops the template.
+func tell(key string, args ...any) (string, error) {
+	s, ok := text[key]
+	if !ok {
+		return "", fmt.Errorf("pages: no text %q", key)
+	}
+	if len(args) > 0 {
+		s = fmt.Sprintf(s, args...)
+	}
+	return s, nil
+}
+
+// say is tell for keys that are written in the source.
+func say(key string, args ...any) string {
+	s, err := tell(key, args...)
+	if err != nil {
+		panic(err)
+	}
+	return s
+}
+
+// span says how long d is in the largest unit that loses little: minutes below
+// two hours, hours below two days, else days. It rounds down, but not to nothing.
+func span(d time.Duration) string {
+	unit, n := "minute", d/time.Minute
+	switch {
+	case d >= 48*time.Hour:
+		unit, n = "day", d/(24*time.Hour)
+	case d >= 2*time.Hour:
+		unit, n = "hour", d/time.Hour
+	}
+	if n <= 1 {
+		return say(unit)
+	}
+	return say(unit+"s", int(n))
+}

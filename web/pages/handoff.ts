@@ -1,0 +1,137 @@
+// The hand-off page follows its verification: it asks for the status, less often
+// the longer nothing happens and not at all while hidden, and fetches itself
+// again when the step changes. Everything that it says comes from the server.
+
+type Status = { status: string; reason: string; message: string; step: string; next_url: string };
+
+const FIRST = 2000; // ms between two questions at first …
+const SLOWEST = 5000; // … and at most
+const PATIENCE = 8000; // ms for one answer
+
+let delay = FIRST;
+let poll: number | undefined;
+let leave: number | undefined;
+let tick: number | undefined;
+
+const main = () => document.getElementById("page")!;
+const find = (selector: string) => main().querySelector<HTMLElement>(selector);
+
+function get(url: string): Promise<Response> {
+  return fetch(url, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
+}
+
+function later() {
+  clearTimeout(poll);
+  if (!document.hidden && "follow" in main().dataset) {
+    poll = setTimeout(ask, delay);
+    delay = Math.min(delay * 1.2, SLOWEST);
+  }
+}
+
+function tell(message: string) {
+  const status = find("[data-testid=status]");
+  // Only a change is announced by a screen reader.
+  if (status && status.textContent !== message) status.textContent = message;
+}
+
+async function ask() {
+  const { step, behind, home, offline } = main().dataset;
+  try {
+    const answer = await get(home + "/status");
+    if (answer.status === 429 || answer.status >= 500) throw answer.status;
+    const now = answer.ok ? ((await answer.json()) as Status) : undefined;
+    if (now?.step !== (behind ?? step)) return await swap();
+    tell(now!.message);
+    Object.assign(find("[data-testid=status]")?.dataset ?? {}, { status: now!.status, reason: now!.reason });
+  } catch {
+    tell(offline ?? "");
+  }
+  later();
+}
+
+// swap puts the page as it is now in the place of the one that is shown, and
+// moves the focus to its heading, so that a screen reader says what is new.
+async function swap() {
+  const home = main().dataset.home!;
+  const fresh = new DOMParser().parseFromString(await (await get(home)).text(), "text/html");
+  const page = fresh.getElementById("page");
+  if (!page) return location.replace(home);
+  main().replaceWith(page);
+  document.title = fresh.title;
+  start();
+  find("h1")?.focus();
+  scrollTo(0, 0);
+}
+
+function start() {
+  clearTimeout(leave);
+  clearInterval(tick);
+  delay = FIRST;
+  const { step, home } = main().dataset;
+  // The address of a form's answer cannot be loaded again; the page's can.
+  if (home) history.replaceState(null, "", home);
+
+  const back = find("[data-after]") as HTMLAnchorElement | null;
+  if (back) {
+    find(".auto")!.hidden = false;
+    leave = setTimeout(() => location.replace(back.href), Number(back.dataset.after) * 1000);
+  }
+  if (step === "qr") {
+    find("[data-copy]")!.hidden = !navigator.clipboard;
+    const left = find("[data-left]")!;
+    const end = performance.now() + Number(left.dataset.left) * 1000;
+    const show = () => {
+      const s = Math.max(0, Math.ceil((end - performance.now()) / 1000));
+      left.textContent = `${left.dataset.text} ${Math.floor(s / 60)}:${String(s % 60).padStart(2, "0")}`;
+      if (s === 0) {
+        clearInterval(tick);
+        swap().catch(later);
+      }
+    };
+    tick = setInterval(show, 1000);
+    show();
+  }
+  later();
+}
+
+document.addEventListener("visibilitychange", () => {
+  clearTimeout(poll);
+  delay = FIRST;
+  if (!document.hidden && "follow" in main().dataset) void ask();
+});
+
+document.addEventListener("submit", (event) => {
+  const form = event.target as HTMLFormElement;
+  if (form.dataset.sent) return event.preventDefault();
+  form.dataset.sent = "1";
+  clearTimeout(poll);
+  const button = form.querySelector<HTMLElement>("[data-busy]");
+  if (button) {
+    button.ariaDisabled = "true";
+    button.textContent = button.dataset.busy!;
+  }
+});
+
+document.addEventListener("click", async (event) => {
+  const button = (event.target as HTMLElement).closest<HTMLElement>("[data-copy], [data-stay]");
+  if (!button) return;
+  if ("stay" in button.dataset) {
+    clearTimeout(leave);
+    find(".auto")!.hidden = true;
+    find("[data-testid=return]")?.focus();
+    return;
+  }
+  try {
+    await navigator.clipboard.writeText(find("code")!.textContent!);
+    button.textContent = button.dataset.copy!;
+  } catch {
+    tell(button.dataset.fail!);
+  }
+});
+
+// A page that comes back from the browser's memory is as old as it looks.
+addEventListener("pageshow", (event) => {
+  if (event.persisted) location.reload();
+});
+
+start();
