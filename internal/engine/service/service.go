@@ -1,0 +1,262 @@
+package service
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kosmoscope/kosmoscope/internal/engine"
+	"github.com/kosmoscope/kosmoscope/internal/engine/api"
+)
+
+// Judge is what the service asks; *engine.Verifier is one. Errors are the context's.
+type Judge interface {
+	Verify(context.Context, *api.VerifyRequest) (*api.Report, error)
+	Document(context.Context, *api.DocumentRequest) (*api.Report, error)
+	Selfie(context.Context, *api.SelfieRequest) (*api.Report, error)
+	Models() (models []api.Model, present bool)
+}
+
+// Bounds of the service. Zero values mean the defaults.
+type Bounds struct {
+	Workers int           // requests that are worked on at once; default 2
+	Queue   int           // requests that wait beside them; default 16
+	Timeout time.Duration // for one request, waiting included; default 30 s
+	MaxBody int64         // bytes; default 49 MiB: three pictures of 12 MiB in base64, and what is around them
+}
+
+func (b Bounds) withDefaults() Bounds {
+	if b.Workers <= 0 {
+		b.Workers = 2
+	}
+	if b.Queue <= 0 {
+		b.Queue = 16
+	}
+	if b.Timeout <= 0 {
+		b.Timeout = 30 * time.Second
+	}
+	if b.MaxBody <= 0 {
+		b.MaxBody = 3*engine.MaxPicture/3*4 + 1<<20
+	}
+	return b
+}
+
+// drainTime bounds how long the rest of a refused request is read.
+const drainTime = 3 * time.Second
+
+type handler struct {
+	judge   Judge
+	bounds  Bounds
+	log     *slog.Logger
+	places  chan struct{} // one for each request inside, working or waiting
+	workers chan struct{}
+}
+
+// Handler gives the service's HTTP handler.
+func Handler(judge Judge, bounds Bounds, log *slog.Logger) http.Handler {
+	b := bounds.withDefaults()
+	h := &handler{judge: judge, bounds: b, log: log,
+		places: make(chan struct{}, b.Workers+b.Queue), workers: make(chan struct{}, b.Workers)}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /v1/verify", serve(h, checkVerify, judge.Verify))
+	mux.HandleFunc("POST /v1/document", serve(h, checkDocument, judge.Document))
+	mux.HandleFunc("POST /v1/selfie", serve(h, func(*api.SelfieRequest) error { return nil }, judge.Selfie))
+	mux.HandleFunc("GET /healthz", h.health)
+	return mux
+}
+
+func (h *handler) health(w http.ResponseWriter, _ *http.Request) {
+	models, present := h.judge.Models()
+	answer(w, http.StatusOK, map[string]any{"status": "ok", "models": present, "model_list": models,
+		"workers": h.bounds.Workers, "busy": len(h.workers), "waiting": max(len(h.places)-len(h.workers), 0)})
+}
+
+// problem is an answer other than 200.
+type problem struct {
+	status          int
+	reason, message string
+}
+
+func (p *problem) Error() string { return p.reason + ": " + p.message }
+
+// refuse answers with a problem. What the caller is still sending is read and
+// thrown away first, within bounds: a caller that cannot finish sending often
+// does not see the answer.
+func (h *handler) refuse(w http.ResponseWriter, r *http.Request, p *problem) {
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(drainTime)) // not every server has one
+	_, _ = io.CopyN(io.Discard, r.Body, 2*h.bounds.MaxBody)
+	if p.status == http.StatusServiceUnavailable || p.status == http.StatusGatewayTimeout {
+		w.Header().Set("Retry-After", "2")
+	}
+	answer(w, p.status, api.Problem{Reason: p.reason, Message: p.message})
+}
+
+func answer(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // the caller has gone: nobody to tell
+}
+
+var (
+	busy    = &problem{http.StatusServiceUnavailable, api.ReasonEngineBusy, "The engine has as many requests as it can hold; try again in a moment."}
+	tooLate = &problem{http.StatusGatewayTimeout, api.ReasonEngineTimeout, "The engine did not finish in time; try again, with a smaller picture if it happens again."}
+	broken  = &problem{http.StatusInternalServerError, api.ReasonEngineError, "The engine failed on this request; the log says more."}
+)
+
+// serve puts one request through the bounds.
+func serve[T any](h *handler, check func(*T) error, judge func(context.Context, *T) (*api.Report, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case h.places <- struct{}{}:
+		default:
+			h.refuse(w, r, busy)
+			return
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), h.bounds.Timeout)
+		defer cancel()
+		select {
+		case h.workers <- struct{}{}:
+		case <-ctx.Done():
+			<-h.places
+			h.refuse(w, r, tooLate)
+			return
+		}
+		// The body must arrive within the same time, or it would hold the worker.
+		deadline, _ := ctx.Deadline()
+		_ = http.NewResponseController(w).SetReadDeadline(deadline) // not every server has one
+		req, err := read[T](http.MaxBytesReader(w, r.Body, h.bounds.MaxBody), r.ContentLength, h.bounds.MaxBody)
+		if err == nil {
+			err = check(req)
+		}
+		if err != nil {
+			<-h.workers
+			<-h.places
+			h.refuse(w, r, invalid(ctx, err, h.bounds.MaxBody))
+			return
+		}
+		type result struct {
+			report *api.Report
+			err    error
+		}
+		done := make(chan result, 1)
+		go func() {
+			defer func() {
+				if p := recover(); p != nil {
+					h.log.Error("engine: panic", "path", r.URL.Path, "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+					done <- result{nil, broken}
+				}
+				<-h.workers
+				<-h.places
+			}()
+			report, err := judge(ctx, req)
+			done <- result{report, err}
+		}()
+		select {
+		case res := <-done:
+			switch {
+			case res.err == nil && res.report != nil:
+				answer(w, http.StatusOK, res.report)
+			case ctx.Err() != nil:
+				h.refuse(w, r, tooLate)
+			default:
+				if res.err != broken {
+					h.log.Error("engine: request failed", "path", r.URL.Path, "error", res.err)
+				}
+				h.refuse(w, r, broken)
+			}
+		case <-ctx.Done():
+			h.refuse(w, r, tooLate)
+		}
+	}
+}
+
+// read reads the body into one buffer of the stated size and decodes it.
+func read[T any](body io.Reader, length, limit int64) (*T, error) {
+	if length > limit {
+		return nil, &http.MaxBytesError{Limit: limit}
+	}
+	var buf bytes.Buffer
+	if length > 0 {
+		buf.Grow(int(length) + bytes.MinRead)
+	}
+	if _, err := buf.ReadFrom(body); err != nil {
+		return nil, err
+	}
+	dec := json.NewDecoder(&buf)
+	dec.DisallowUnknownFields()
+	req := new(T)
+	if err := dec.Decode(req); err != nil {
+		return nil, err
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("there is something after the JSON object")
+	}
+	return req, nil
+}
+
+// invalid turns a failed reading into a problem. JSON errors are safe to show:
+// they name fields and types, never values.
+func invalid(ctx context.Context, err error, limit int64) *problem {
+	var tooLarge *http.MaxBytesError
+	var wrongType *json.UnmarshalTypeError
+	var syntax *json.SyntaxError
+	var field fieldError
+	message := "The body must be one JSON object."
+	switch {
+	case errors.As(err, &tooLarge):
+		return &problem{http.StatusRequestEntityTooLarge, api.ReasonImageTooLarge, fmt.Sprintf("The body has more than %d MB.", limit>>20)}
+	case ctx.Err() != nil:
+		return tooLate
+	case errors.As(err, &field):
+		message = string(field)
+	case errors.As(err, &wrongType):
+		message = fmt.Sprintf("The field %q has the wrong type.", wrongType.Field)
+	case errors.As(err, &syntax):
+		message = fmt.Sprintf("The body is not JSON (at byte %d).", syntax.Offset)
+	case strings.HasPrefix(err.Error(), "json: unknown field "):
+		message = "There is no field " + strings.TrimPrefix(err.Error(), "json: unknown field ") + "."
+	case strings.HasPrefix(err.Error(), "illegal base64"):
+		message = "A picture is not base64."
+	}
+	return &problem{http.StatusBadRequest, api.ReasonInvalidRequest, message}
+}
+
+// fieldError is a sentence that names the field.
+type fieldError string
+
+func (e fieldError) Error() string { return string(e) }
+
+func checkVerify(r *api.VerifyRequest) error {
+	if !slices.Contains([]string{api.LivenessNone, api.LivenessPassive, api.LivenessActive}, r.LivenessMode) {
+		return fieldError("The field \"liveness_mode\" must be none, passive or active.")
+	}
+	if len(r.Selfies) > engine.MaxSelfies {
+		return fieldError(fmt.Sprintf("The field \"selfies\" may hold at most %d pictures.", engine.MaxSelfies))
+	}
+	return checkTypes(r.DocumentTypes, r.DocumentFront)
+}
+
+func checkDocument(r *api.DocumentRequest) error { return checkTypes(r.DocumentTypes, r.DocumentFront) }
+
+func checkTypes(types []string, front []byte) error {
+	for _, t := range types {
+		if !slices.Contains([]string{api.Passport, api.DriversLicense, api.IDCard}, t) {
+			return fieldError("The field \"document_types\" may hold passport, drivers_license and id_card.")
+		}
+	}
+	if len(front) == 0 {
+		return fieldError("The field \"document_front\" is missing.")
+	}
+	return nil
+}
