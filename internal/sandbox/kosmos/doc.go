@@ -1,0 +1,43 @@
+// Package kosmos is a local 1Kosmos: a TLS server that speaks the 1Kosmos wire
+// protocol for identity verification, and whose verdicts come from an engine
+// that really reads the document and really compares the faces. It has no
+// switch that makes a verdict.
+//
+// It is not 1Kosmos and is not affiliated with it. What 1Kosmos documents is
+// followed; what it leaves open is decided in guesses.go and nowhere else.
+//
+// One session, from creation to its end:
+//
+//	      create (document_share_session/create, or POST /v1/verify/sessions)
+//	         |
+//	      created ------------------------------+-----------+
+//	         | consent                          |           |
+//	      started <--+ photo, guidance          |           |
+//	         |       | (at most MaxAttempts     |           |
+//	         |-------+  of each side)           | decline   | time
+//	         | all photos are there             |           |
+//	      captured <-+ retake                   |           |
+//	         |-------+                          |           |
+//	         | submit                        abandoned   expired
+//	      judging   <- resumed here when the process restarts
+//	      |     |
+//	success     failed
+//
+// A started session also goes to failed when every attempt at a photo was used
+// up by files that are no photos. Only judging leads to success, and only by
+// an engine report in which every check that the session asked for passed.
+//
+// A session in created, started or captured expires by time; one in judging
+// does not, because its verdict is on its way and ends by itself: the engine is
+// asked a bounded number of times and then the session is failed, with the last
+// thing that was in the way as its reason. One whose photos do not open is
+// failed too.
+//
+// A session's id opens its page. No line of the log holds it: there a session
+// has a short name that is a keyed hash of the id.
+//
+// Everything that must survive kill -9 (keys, sessions, photos of running
+// sessions, outcomes) is in SQLite with synchronous=FULL, its values sealed
+// under a key file next to it. Photos go when the session ends; the outcome,
+// which carries what the wire result must carry, goes PIITTL later.
+package kosmos
