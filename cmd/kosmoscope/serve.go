@@ -1,0 +1,363 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kosmoscope/kosmoscope/blockid"
+	"github.com/kosmoscope/kosmoscope/internal/callers"
+	"github.com/kosmoscope/kosmoscope/internal/config"
+	"github.com/kosmoscope/kosmoscope/internal/connector"
+	"github.com/kosmoscope/kosmoscope/internal/jobs"
+	"github.com/kosmoscope/kosmoscope/internal/journey"
+	"github.com/kosmoscope/kosmoscope/internal/pages"
+	"github.com/kosmoscope/kosmoscope/internal/proof"
+	"github.com/kosmoscope/kosmoscope/internal/store"
+	"github.com/kosmoscope/kosmoscope/internal/upstream"
+	"github.com/kosmoscope/kosmoscope/internal/vault"
+)
+
+type serveCmd struct {
+	Config string `required:"" type:"existingfile" short:"c" help:"Configuration (YAML); docs/configuration.md describes it."`
+}
+
+func (c *serveCmd) Run(ctx context.Context, s *streams) error {
+	cfg, err := config.Load(c.Config)
+	if err != nil {
+		return err
+	}
+	log := logger(s.err, cfg.LogLevel)
+	b, err := openBridge(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	defer b.store.Close()
+	return b.serve(ctx)
+}
+
+// bridge is the program with its rooms connected.
+type bridge struct {
+	cfg     *config.Config
+	log     *slog.Logger
+	store   *store.Store
+	journey *journey.Service
+	runner  *jobs.Runner
+	callers *callers.Registry
+}
+
+// openBridge opens what the configuration names and connects it.
+func openBridge(ctx context.Context, cfg *config.Config, log *slog.Logger) (*bridge, error) {
+	st, err := store.Open(ctx, cfg.Store)
+	if err != nil {
+		return nil, err
+	}
+	b := &bridge{cfg: cfg, log: log, store: st}
+	if err := b.connect(ctx); err != nil {
+		st.Close()
+		return nil, err
+	}
+	return b, nil
+}
+
+func (b *bridge) connect(ctx context.Context) error {
+	keys, err := b.vault(ctx)
+	if err != nil {
+		return err
+	}
+	if b.callers, err = callers.New(b.cfg.Callers, callers.Options{
+		PublicURL: b.cfg.PublicURL, Logger: b.log, ClientIP: clientIP(b.cfg.TrustedProxies),
+	}); err != nil {
+		return err
+	}
+	// A short lease, renewed while a handler runs: what a killed process had in hand goes on soon.
+	b.runner = jobs.New(b.store, jobs.Options{Logger: b.log, Lease: 10 * time.Second})
+	options := journey.Options{
+		Store: b.store, Vault: keys, Callers: b.callers.Caller, PublicURL: b.cfg.PublicURL,
+		ConsentVersion: pages.ConsentVersion, Wake: b.runner.Wake, Logger: b.log,
+	}
+	for i := range b.cfg.Tenants {
+		t := &b.cfg.Tenants[i]
+		up, err := b.upstream(t)
+		if err != nil {
+			return fmt.Errorf("tenant %q: %w", t.ID, err)
+		}
+		options.Tenants = append(options.Tenants, tenant(t, up))
+	}
+	b.journey = journey.New(options)
+	for kind, handler := range b.journey.Handlers() {
+		b.runner.Handle(kind, handler)
+	}
+	return b.checkKey(ctx)
+}
+
+// checkKey sees that the master key is the one that the store was begun with: a
+// secret is sealed under it at the first start and must open ever after. With
+// another key people would be asked anew and erasing would miss what is there.
+func (b *bridge) checkKey(ctx context.Context) error {
+	for _, t := range b.cfg.Tenants {
+		_, err := b.journey.OwnSecret(ctx, t.ID, "master-key-check", func() ([]byte, error) { return []byte(t.ID), nil })
+		if errors.Is(err, vault.ErrSealed) {
+			return hint(fmt.Errorf("the master key %s is not the one that this store was begun with", b.cfg.MasterKey),
+				"put the right key file in its place; replicas that share a database share the key")
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// clientIP finds where a request comes from. X-Forwarded-For is believed only
+// from trusted networks, and only its last entry that is not one of them: the
+// others are what the client says of itself.
+func clientIP(trusted []netip.Prefix) func(*http.Request) netip.Addr {
+	proxy := func(a netip.Addr) bool {
+		return slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(a.Unmap()) })
+	}
+	return func(r *http.Request) netip.Addr {
+		remote, err := netip.ParseAddrPort(r.RemoteAddr)
+		if err != nil {
+			return netip.Addr{}
+		}
+		from := remote.Addr().Unmap()
+		hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+		for i := len(hops) - 1; i >= 0 && proxy(from); i-- {
+			hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+			if err != nil {
+				break
+			}
+			from = hop.Unmap()
+		}
+		return from
+	}
+}
+
+// vault opens the master keyset. It is made on the very first start only: a
+// missing one beside a store that holds data is a loss, not a beginning.
+func (b *bridge) vault(ctx context.Context) (*vault.Vault, error) {
+	path := b.cfg.MasterKey
+	v, err := vault.Open(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return v, err
+	}
+	empty, err := b.store.Empty(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !empty {
+		return nil, hint(fmt.Errorf("the master key %s is missing, and the store holds data sealed under it", path),
+			"put the key file back from its backup; a new key cannot open what the old one sealed")
+	}
+	if err := vault.Create(path); err != nil {
+		return nil, err
+	}
+	b.log.Warn("made a new master key; back it up: without it nothing personal in the store can be read", "file", path)
+	return vault.Open(path)
+}
+
+func tenant(t *config.Tenant, up journey.Upstream) journey.Tenant {
+	out := journey.Tenant{
+		ID: t.ID, Upstream: up, DefaultLiveness: t.LivenessMode, LinkTTL: t.LinkTTL, Deadline: t.Deadline,
+		HandoverTTL: t.HandoverTTL, Retention: t.Retention, PollFirst: t.Poll.First, PollMax: t.Poll.Max, PollGiveUp: t.Poll.GiveUp,
+	}
+	for _, a := range t.Assurance {
+		out.Policy = append(out.Policy, journey.AssuranceRule(a))
+	}
+	return out
+}
+
+func (b *bridge) upstream(t *config.Tenant) (journey.Upstream, error) {
+	k := &t.Kosmos
+	client, err := trusting(k.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("ca_file: %w", err)
+	}
+	if k.Profile == "v1" {
+		c, err := blockid.NewV1Client(blockid.V1Config{
+			DNS: k.DNS, Token: k.V1.Token, StatusMethod: k.V1.StatusMethod, Judge: upstream.JudgeFrom(k.V1.Minimum()),
+			HTTPClient: client, AllowedHosts: k.AllowedHosts, Timeout: k.Timeout,
+		})
+		if err != nil {
+			return nil, err
+		}
+		return upstream.NewV1(c, k.V1.Liveness, k.TrustFramework), nil
+	}
+	cfg := blockid.Config{
+		DNS: k.DNS, Community: k.Community, LicenseKey: k.LicenseKey, Curve: blockid.Curve(k.Curve), AppID: "kosmoscope",
+		HTTPClient: client, AllowedHosts: k.AllowedHosts, Timeout: k.Timeout,
+	}
+	var workflows []upstream.Workflow
+	for _, w := range k.Workflows {
+		workflows = append(workflows, upstream.Workflow(w))
+	}
+	key := func(ctx context.Context, curve blockid.Curve) (*blockid.PrivateKey, error) {
+		secret, err := b.journey.OwnSecret(ctx, t.ID, "blockid-key-"+string(curve), func() ([]byte, error) {
+			fresh, err := blockid.GenerateKey(curve)
+			if err != nil {
+				return nil, err
+			}
+			return []byte(fresh.Encode()), nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		return blockid.ParsePrivateKey(curve, string(secret))
+	}
+	return upstream.NewBlockID(upstream.Connect(cfg, key), workflows, k.TrustFramework, time.Now), nil
+}
+
+// handler is everything that the bridge answers over HTTP.
+func (b *bridge) handler() (http.Handler, error) {
+	mux := http.NewServeMux()
+	door, err := connector.New(connector.Options{Proofing: b.journey, Callers: b.callers, Logger: b.log, Version: version})
+	if err != nil {
+		return nil, err
+	}
+	mux.Handle(connector.Prefix, door)
+	mux.Handle(connector.HealthPath, door)
+	mux.HandleFunc(callers.TokenPath, b.callers.ServeToken)
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if err := b.store.Ping(r.Context()); err != nil {
+			b.log.WarnContext(r.Context(), "not ready", "error", err)
+			http.Error(w, "the store does not answer", http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ready")
+	})
+	kept := pages.RetentionUnknown
+	if b.cfg.Pages.PhotosKept != nil {
+		kept = *b.cfg.Pages.PhotosKept
+	}
+	mux.Handle("/v/", pages.New(pages.Options{
+		Proofing: b.journey, PublicURL: b.cfg.PublicURL, Logger: b.log,
+		Processor: b.cfg.Pages.Processor, Retention: kept, RetentionText: b.cfg.Pages.PhotosKeptText, PrivacyURL: b.cfg.Pages.PrivacyURL,
+	}))
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		fmt.Fprintln(w, "Kosmoscope is running. Descope calls it under /descope/v1; the description is /descope/v1/openapi.json.")
+	})
+	return mux, nil
+}
+
+func (b *bridge) serve(ctx context.Context) error {
+	handler, err := b.handler()
+	if err != nil {
+		return err
+	}
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       15 * time.Second,
+		WriteTimeout:      60 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(b.log.Handler(), slog.LevelWarn),
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", b.cfg.Listen)
+	if err != nil {
+		return hint(err, "choose another address with listen in the configuration, or end the program that uses it")
+	}
+	if b.cfg.TLS.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(b.cfg.TLS.Cert, b.cfg.TLS.Key)
+		if err != nil {
+			return fmt.Errorf("tls: %w", err)
+		}
+		listener = tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}})
+	}
+	work, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, 2)
+	go func() { ended <- b.runner.Run(work) }()
+	go func() { ended <- server.Serve(listener) }()
+	b.log.Info("serving", "version", version, "listen", listener.Addr().String(), "public_url", b.cfg.PublicURL, "store", strings.SplitN(b.cfg.Store, ":", 2)[0])
+
+	running := 2
+	select {
+	case <-ctx.Done():
+	case err = <-ended: // neither ends by itself
+		running--
+	}
+	b.log.Info("ending")
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	stop()
+	err = errors.Join(err, server.Shutdown(grace))
+	for range running {
+		if e := <-ended; !errors.Is(e, http.ErrServerClosed) && !errors.Is(e, context.Canceled) {
+			err = errors.Join(err, e)
+		}
+	}
+	return err
+}
+
+type rotateCmd struct {
+	Config string `required:"" type:"existingfile" short:"c" help:"Configuration of the bridge."`
+}
+
+func (c *rotateCmd) Run(s *streams) error {
+	cfg, err := config.Load(c.Config)
+	if err != nil {
+		return err
+	}
+	keys, err := vault.Open(cfg.MasterKey)
+	if err != nil {
+		return err
+	}
+	if err := keys.Rotate(); err != nil {
+		return err
+	}
+	fmt.Fprintf(s.out, "%s has a new primary key. Back the file up: older keys stay in it, because what they sealed needs them.\n", cfg.MasterKey)
+	return nil
+}
+
+type eraseCmd struct {
+	Subject string `arg:"" help:"The customer's user identifier, or the session id of one of the person's verifications."`
+	Config  string `required:"" type:"existingfile" short:"c" help:"Configuration of the bridge."`
+	Tenant  string `help:"Tenant, if the configuration has several."`
+	JSON    bool   `name:"json" help:"Print JSON."`
+}
+
+func (c *eraseCmd) Run(ctx context.Context, s *streams) error {
+	cfg, err := config.Load(c.Config)
+	if err != nil {
+		return err
+	}
+	if c.Tenant == "" {
+		if len(cfg.Tenants) != 1 {
+			return hint(errors.New("the configuration has several tenants"), "say which with --tenant")
+		}
+		c.Tenant = cfg.Tenants[0].ID
+	}
+	if _, err := os.Stat(cfg.MasterKey); err != nil {
+		return err // never made here
+	}
+	b, err := openBridge(ctx, cfg, logger(s.err, "warn"))
+	if err != nil {
+		return err
+	}
+	defer b.store.Close()
+	done, err := b.journey.Erase(ctx, c.Tenant, c.Subject)
+	if errors.Is(err, proof.ErrNotFound) {
+		return &exit{status: 1, err: hint(errors.New("no such subject in this tenant"), "give the user identifier exactly as the caller sent it, or a session id")}
+	}
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(s.out, done)
+	}
+	fmt.Fprintf(s.out, "Forgot subject %s: its key is gone, the data of %d verifications cannot be read any more, %d assurances are revoked.\n",
+		done.Subject, done.Verifications, done.Assurances)
+	return nil
+}

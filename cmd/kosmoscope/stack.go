@@ -1,0 +1,256 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/template"
+	"time"
+
+	_ "embed"
+)
+
+// stack is everything on one machine: engine, local 1Kosmos and bridge, each a
+// child process configured by files in dir.
+type stack struct {
+	dir      string
+	ports    ports
+	secrets  secrets
+	children *children
+}
+
+// ports are taken from a base, so that two stacks do not meet.
+type ports struct{ Bridge, Kosmos, Engine int }
+
+func portsFrom(base int) ports { return ports{base, base + 1, base + 2} }
+
+// freePorts asks the system for three.
+func freePorts() (p ports, err error) {
+	for _, port := range []*int{&p.Bridge, &p.Kosmos, &p.Engine} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return p, err
+		}
+		defer l.Close()
+		*port = l.Addr().(*net.TCPAddr).Port
+	}
+	return p, nil
+}
+
+// secrets are made on the first start in a folder and kept there, a file each,
+// so that the configuration can name the files.
+type secrets struct {
+	License, V1Token, ConnectorToken, HMACToken, HMACSecret string
+}
+
+func (s *stack) readSecrets() error {
+	for name, value := range map[string]*string{
+		"license.key": &s.secrets.License, "v1.token": &s.secrets.V1Token, "connector.token": &s.secrets.ConnectorToken,
+		"connector-hmac.token": &s.secrets.HMACToken, "connector-hmac.secret": &s.secrets.HMACSecret,
+	} {
+		b, err := os.ReadFile(s.path(name))
+		if errors.Is(err, fs.ErrNotExist) {
+			var random [24]byte
+			_, _ = rand.Read(random[:]) // never fails
+			b = []byte(hex.EncodeToString(random[:]))
+			err = os.WriteFile(s.path(name), b, 0o600)
+		}
+		if err != nil {
+			return err
+		}
+		*value = string(b)
+	}
+	return nil
+}
+
+// ready is what an outside client needs to know, and what --ready-file writes.
+type ready struct {
+	BridgeURL     string         `json:"bridge_url"`
+	Connector     readyConnector `json:"connector"`
+	ConnectorHMAC readyConnector `json:"connector_hmac"`
+	Kosmos        readyKosmos    `json:"kosmos"`
+	EngineURL     string         `json:"engine_url"`
+	Data          string         `json:"data"`
+}
+
+type readyConnector struct {
+	Token      string `json:"token"`
+	HMACSecret string `json:"hmac_secret,omitempty"`
+}
+
+type readyKosmos struct {
+	DNS        string `json:"dns"`
+	Community  string `json:"community"`
+	LicenseKey string `json:"license_key"`
+	DVC        string `json:"dvc_id"`
+	CAFile     string `json:"ca_file"`
+	V1Token    string `json:"v1_token"`
+}
+
+// The dvcIDs of the local 1Kosmos, one for each liveness mode.
+const (
+	dvcStill   = "local-still"
+	dvcPassive = "local-passive"
+	dvcActive  = "local-active"
+	community  = "default"
+)
+
+//go:embed stack.yaml.tmpl
+var bridgeTemplate string
+
+// newStack writes the configuration of a stack into dir.
+func newStack(dir string, p ports) (*stack, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &stack{dir: dir, ports: p}
+	if err := os.MkdirAll(filepath.Join(dir, "kosmos"), 0o700); err != nil {
+		return nil, err
+	}
+	if err := s.readSecrets(); err != nil {
+		return nil, err
+	}
+	var config strings.Builder
+	if err := template.Must(template.New("").Parse(bridgeTemplate)).Execute(&config, s.view()); err != nil {
+		return nil, err
+	}
+	kosmos, err := json.MarshalIndent(s.kosmosConfig(), "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	return s, errors.Join(
+		os.WriteFile(s.path("kosmoscope.yaml"), []byte(config.String()), 0o600),
+		os.WriteFile(s.path("kosmos.json"), append(kosmos, '\n'), 0o600),
+	)
+}
+
+func (s *stack) path(name string) string { return filepath.Join(s.dir, name) }
+func (s *stack) dns() string             { return fmt.Sprintf("localhost:%d", s.ports.Kosmos) }
+func (s *stack) bridgeURL() string       { return fmt.Sprintf("http://localhost:%d", s.ports.Bridge) }
+func (s *stack) engineURL() string       { return fmt.Sprintf("http://127.0.0.1:%d", s.ports.Engine) }
+func (s *stack) caFile() string          { return filepath.Join(s.dir, "kosmos", "ca.pem") }
+
+func (s *stack) view() map[string]any {
+	return map[string]any{
+		"URL": s.bridgeURL(), "Port": s.ports.Bridge, "DNS": s.dns(), "Community": community,
+		"Still": dvcStill, "Passive": dvcPassive, "Active": dvcActive,
+	}
+}
+
+func (s *stack) ready() ready {
+	return ready{
+		BridgeURL:     s.bridgeURL(),
+		Connector:     readyConnector{Token: s.secrets.ConnectorToken},
+		ConnectorHMAC: readyConnector{Token: s.secrets.HMACToken, HMACSecret: s.secrets.HMACSecret},
+		Kosmos: readyKosmos{
+			DNS: s.dns(), Community: community, LicenseKey: s.secrets.License, DVC: dvcStill,
+			CAFile: s.caFile(), V1Token: s.secrets.V1Token,
+		},
+		EngineURL: s.engineURL(), Data: s.dir,
+	}
+}
+
+// start runs the three processes and waits until each answers. models is the
+// folder of the checked models, "" for the usual place.
+func (s *stack) start(ctx context.Context, models string, progress func(string)) (err error) {
+	for name, port := range map[string]int{"bridge": s.ports.Bridge, "local 1Kosmos": s.ports.Kosmos, "engine": s.ports.Engine} {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			return hint(fmt.Errorf("port %d for the %s is taken", port, name), "choose other ports with --port-base, or end the program that uses it")
+		}
+		l.Close()
+	}
+	if s.children, err = newChildren(ctx, s.path("logs")); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			s.children.close()
+		}
+	}()
+	plain := &http.Client{Timeout: 5 * time.Second}
+
+	progress("starting the engine")
+	args := []string{"engine", "serve", "--listen", fmt.Sprintf("127.0.0.1:%d", s.ports.Engine)}
+	if models != "" {
+		args = append(args, "--models", models)
+	}
+	if err := s.children.start("engine", args...); err != nil {
+		return err
+	}
+	if err := s.children.ready(ctx, plain, "engine", s.engineURL()+"/healthz"); err != nil {
+		return err
+	}
+
+	progress("starting the local 1Kosmos")
+	if err := s.children.start("kosmos", "sandbox", "kosmos", "--config", s.path("kosmos.json")); err != nil {
+		return err
+	}
+	kosmos, err := s.waitForCA(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.children.ready(ctx, kosmos, "kosmos", "https://"+s.dns()+"/caas/sd"); err != nil {
+		return err
+	}
+
+	progress("starting the bridge")
+	if err := s.children.start("bridge", "serve", "--config", s.path("kosmoscope.yaml")); err != nil {
+		return err
+	}
+	return s.children.ready(ctx, plain, "bridge", s.bridgeURL()+"/healthz")
+}
+
+// waitForCA gives a client that trusts the local 1Kosmos, as soon as that has
+// made its certificates.
+func (s *stack) waitForCA(ctx context.Context) (*http.Client, error) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for {
+		client, err := trusting(s.caFile())
+		if err == nil {
+			return client, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("local 1Kosmos did not come up: %w\n%s", err, s.children.tail("kosmos"))
+		case <-tick.C:
+		}
+	}
+}
+
+// trusting makes a client that trusts the certificates in a PEM file besides the system's.
+func trusting(caFile string) (*http.Client, error) {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.Proxy = nil // 1Kosmos is reached directly, above all on this machine
+	transport.MaxIdleConnsPerHost = 64
+	if caFile != "" {
+		pem, err := os.ReadFile(caFile)
+		if err != nil {
+			return nil, err
+		}
+		pool, err := x509.SystemCertPool()
+		if err != nil {
+			pool = x509.NewCertPool()
+		}
+		if !pool.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("%s holds no certificate", caFile)
+		}
+		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	}
+	return &http.Client{Transport: transport, Timeout: 60 * time.Second}, nil
+}

@@ -1,0 +1,386 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/kosmoscope/kosmoscope/blockid"
+	"github.com/kosmoscope/kosmoscope/internal/callers"
+	"github.com/kosmoscope/kosmoscope/internal/proof"
+)
+
+// Config is the whole file.
+type Config struct {
+	// PublicURL is our own origin as browsers and Descope see it.
+	PublicURL string `yaml:"public_url"`
+	// Listen is the address to listen on, host:port.
+	Listen string `yaml:"listen"`
+	// TLS serves HTTPS directly; without it a proxy in front is expected to.
+	TLS TLS `yaml:"tls"`
+	// Store is sqlite:PATH or a postgres:// URL.
+	Store string `yaml:"store"`
+	// MasterKey is the file of the keyset under which everything personal is sealed.
+	MasterKey string `yaml:"master_key"`
+	// LogLevel is debug, info, warn or error.
+	LogLevel string `yaml:"log_level"`
+	// TrustedProxies are networks whose X-Forwarded-For is believed.
+	TrustedProxies []netip.Prefix   `yaml:"trusted_proxies"`
+	Pages          Pages            `yaml:"pages"`
+	Tenants        []Tenant         `yaml:"tenants"`
+	Callers        []callers.Config `yaml:"callers"`
+}
+
+// Pages is what people are told before they consent.
+type Pages struct {
+	// Processor examines the photos; "1Kosmos" unless said otherwise.
+	Processor string `yaml:"processor"`
+	// PhotosKept is how long it keeps them after the end. Without it the page says
+	// that this is agreed between the processor and the application.
+	PhotosKept *time.Duration `yaml:"photos_kept"`
+	// PhotosKeptText is a whole sentence instead of the one made from PhotosKept.
+	PhotosKeptText string `yaml:"photos_kept_text"`
+	// PrivacyURL is the operator's privacy notice.
+	PrivacyURL string `yaml:"privacy_url"`
+}
+
+// TLS names a certificate chain and its key, both PEM files.
+type TLS struct {
+	Cert string `yaml:"cert"`
+	Key  string `yaml:"key"`
+}
+
+// Tenant is one Descope project joined to one 1Kosmos community.
+type Tenant struct {
+	ID     string `yaml:"id"`
+	Kosmos Kosmos `yaml:"kosmos"`
+	// LivenessMode is used when a caller names none. It cannot be "none".
+	LivenessMode proof.LivenessMode `yaml:"liveness_mode"`
+	Deadline     time.Duration      `yaml:"deadline"`
+	LinkTTL      time.Duration      `yaml:"link_ttl"`
+	HandoverTTL  time.Duration      `yaml:"handover_ttl"`
+	Retention    time.Duration      `yaml:"retention"`
+	Poll         Poll               `yaml:"poll"`
+	Assurance    []Assurance        `yaml:"assurance"`
+}
+
+// Poll says how often 1Kosmos is asked about an open session.
+type Poll struct {
+	First  time.Duration `yaml:"first"`
+	Max    time.Duration `yaml:"max"`
+	GiveUp int           `yaml:"give_up"` // permanent errors in a row that end a verification
+}
+
+// Kosmos is how to reach 1Kosmos. Profile "blockid" is the encrypted platform
+// API, profile "v1" the Bearer API of 1Kosmos' integration pages.
+type Kosmos struct {
+	Profile      string     `yaml:"profile"`
+	DNS          string     `yaml:"dns"`
+	Community    string     `yaml:"community"`
+	LicenseKey   string     `yaml:"license_key"`
+	Curve        string     `yaml:"curve"`
+	AllowedHosts []string   `yaml:"allowed_hosts"`
+	CAFile       string     `yaml:"ca_file"` // trusted besides the system's
+	Workflows    []Workflow `yaml:"workflows"`
+	V1           V1         `yaml:"v1"`
+	// TrustFramework names the framework of a session's claims when the provider
+	// names none itself.
+	TrustFramework string        `yaml:"trust_framework"`
+	Timeout        time.Duration `yaml:"timeout"`
+}
+
+// Workflow says which dvcID verifies which documents with which liveness mode.
+type Workflow struct {
+	DVC           string               `yaml:"dvc_id"`
+	DocumentTypes []proof.DocumentType `yaml:"document_types"`
+	Liveness      proof.LivenessMode   `yaml:"liveness_mode"`
+}
+
+// V1 is for profile v1.
+type V1 struct {
+	Token        string               `yaml:"token"`
+	StatusMethod string               `yaml:"status_method"`
+	Liveness     []proof.LivenessMode `yaml:"liveness_modes"` // which the account offers
+	// MinimumLevel is the least ial_level with which "completed" counts as a
+	// success: IAL1, IAL2, IAL3, or "any" if the tenant means success by it alone.
+	MinimumLevel string `yaml:"minimum_level"`
+}
+
+// Minimum is MinimumLevel as the client knows it.
+func (v *V1) Minimum() blockid.Level {
+	return map[string]blockid.Level{"any": blockid.LevelNone, "IAL1": blockid.IAL1, "IAL2": blockid.IAL2, "IAL3": blockid.IAL3}[v.MinimumLevel]
+}
+
+// Assurance maps checks to a level. See journey.AssuranceRule.
+type Assurance struct {
+	Name          string               `yaml:"name"`
+	Level         string               `yaml:"level"`
+	Liveness      []proof.LivenessMode `yaml:"liveness_modes"`
+	DocumentTypes []proof.DocumentType `yaml:"document_types"`
+	DVCs          []string             `yaml:"dvc_ids"`
+	Checks        []string             `yaml:"checks"`
+	ValidFor      time.Duration        `yaml:"valid_for"`
+}
+
+// Load reads, completes and checks the file.
+func Load(path string) (*Config, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	c, err := Parse(data, filepath.Dir(path))
+	if err != nil {
+		return nil, fmt.Errorf("configuration %s: %w", path, err)
+	}
+	return c, nil
+}
+
+// Parse reads a configuration whose relative paths are taken from dir.
+func Parse(data []byte, dir string) (*Config, error) {
+	var root yaml.Node
+	if err := yaml.Load(data, &root); err != nil {
+		return nil, err
+	}
+	if err := resolve(&root, dir); err != nil {
+		return nil, err
+	}
+	resolved, err := yaml.Dump(&root)
+	if err != nil {
+		return nil, err
+	}
+	var c Config
+	if err := yaml.Load(resolved, &c, yaml.WithKnownFields()); err != nil {
+		return nil, err
+	}
+	c.complete(dir)
+	return &c, c.check()
+}
+
+// resolve replaces {from_env: NAME} and {from_file: PATH} by what they name.
+func resolve(n *yaml.Node, dir string) error {
+	if n.Kind == yaml.MappingNode && len(n.Content) == 2 {
+		from, name := n.Content[0].Value, n.Content[1].Value
+		var value string
+		switch from {
+		case "from_env":
+			v, ok := os.LookupEnv(name)
+			if !ok {
+				return fmt.Errorf("line %d: the environment has no %s", n.Line, name)
+			}
+			value = v
+		case "from_file":
+			b, err := os.ReadFile(under(dir, name))
+			if err != nil {
+				return fmt.Errorf("line %d: %w", n.Line, err)
+			}
+			value = strings.TrimRight(string(b), "\r\n")
+		}
+		if from == "from_env" || from == "from_file" {
+			*n = yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: value, Style: yaml.DoubleQuotedStyle, Line: n.Line}
+			return nil
+		}
+	}
+	for _, child := range n.Content {
+		if err := resolve(child, dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func under(dir, path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
+}
+
+func orDefault[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+func (c *Config) complete(dir string) {
+	c.PublicURL = strings.TrimRight(c.PublicURL, "/")
+	orDefault(&c.Listen, "127.0.0.1:8080")
+	orDefault(&c.Store, "sqlite:kosmoscope.db")
+	orDefault(&c.MasterKey, "master.key")
+	orDefault(&c.LogLevel, "info")
+	c.MasterKey = under(dir, c.MasterKey)
+	c.TLS.Cert, c.TLS.Key = under(dir, c.TLS.Cert), under(dir, c.TLS.Key)
+	if path, ok := strings.CutPrefix(c.Store, "sqlite:"); ok {
+		c.Store = "sqlite:" + under(dir, path)
+	}
+	for i := range c.Tenants {
+		t := &c.Tenants[i]
+		orDefault(&t.LivenessMode, proof.LivenessActive)
+		orDefault(&t.Deadline, time.Hour)
+		orDefault(&t.LinkTTL, 30*time.Minute)
+		orDefault(&t.HandoverTTL, 10*time.Minute)
+		orDefault(&t.Retention, 24*time.Hour)
+		orDefault(&t.Poll.First, 3*time.Second)
+		orDefault(&t.Poll.Max, 15*time.Second)
+		orDefault(&t.Poll.GiveUp, 5)
+		k := &t.Kosmos
+		orDefault(&k.Profile, "blockid")
+		orDefault(&k.Community, "default")
+		orDefault(&k.Curve, "auto")
+		orDefault(&k.TrustFramework, DefaultTrustFramework)
+		orDefault(&k.Timeout, 10*time.Second)
+		orDefault(&k.V1.StatusMethod, "POST")
+		orDefault(&k.V1.MinimumLevel, "IAL2")
+		k.CAFile = under(dir, k.CAFile)
+	}
+	if len(c.Tenants) == 1 {
+		for i := range c.Callers {
+			orDefault(&c.Callers[i].Tenant, c.Tenants[0].ID)
+		}
+	}
+}
+
+// DefaultTrustFramework labels claims of a 1Kosmos session for which nobody named
+// a framework. It is our own label and claims no assurance.
+const DefaultTrustFramework = "urn:kosmoscope:1kosmos-session"
+
+func (c *Config) check() error {
+	var errs []error
+	bad := func(field, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("%s: %s", field, fmt.Sprintf(format, args...)))
+	}
+	if u, err := url.Parse(c.PublicURL); err != nil || u.Host == "" || u.Path != "" || u.Scheme != "https" && u.Scheme != "http" {
+		bad("public_url", "an origin such as https://bridge.example.com is needed")
+	} else if u.Scheme == "http" && !loopback(u.Hostname()) {
+		bad("public_url", "plain http is for loopback only; put a TLS proxy in front and use https")
+	}
+	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
+		bad("tls", "cert and key belong together")
+	}
+	if c.Pages.PhotosKept != nil && *c.Pages.PhotosKept < 0 {
+		bad("pages.photos_kept", "must not be negative")
+	}
+	if u, err := url.Parse(c.Pages.PrivacyURL); c.Pages.PrivacyURL != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http") {
+		bad("pages.privacy_url", "must be a web address")
+	}
+	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel) {
+		bad("log_level", "%q is none of debug, info, warn, error", c.LogLevel)
+	}
+	if len(c.Tenants) == 0 {
+		bad("tenants", "at least one is needed")
+	}
+	ids := map[string]bool{}
+	for i := range c.Tenants {
+		t := &c.Tenants[i]
+		at := fmt.Sprintf("tenants[%d]", i)
+		if t.ID == "" || ids[t.ID] {
+			bad(at+".id", "a name of its own is needed")
+		}
+		ids[t.ID] = true
+		t.check(at, bad)
+	}
+	if len(c.Callers) == 0 {
+		bad("callers", "at least one is needed, or nobody can call")
+	}
+	for i, caller := range c.Callers {
+		if !ids[caller.Tenant] {
+			bad(fmt.Sprintf("callers[%d].tenant", i), "%q is no tenant", caller.Tenant)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (t *Tenant) check(at string, bad func(field, format string, args ...any)) {
+	if t.LivenessMode != proof.LivenessPassive && t.LivenessMode != proof.LivenessActive {
+		bad(at+".liveness_mode", "%q: the default must be passive or active; a caller that may send still photos says so itself", t.LivenessMode)
+	}
+	for _, d := range []struct {
+		name string
+		v    time.Duration
+	}{
+		{"deadline", t.Deadline},
+		{"link_ttl", t.LinkTTL},
+		{"handover_ttl", t.HandoverTTL},
+		{"retention", t.Retention},
+		{"poll.first", t.Poll.First},
+		{"poll.max", t.Poll.Max},
+	} {
+		if d.v < 0 {
+			bad(at+"."+d.name, "must be positive")
+		}
+	}
+	if t.Poll.First > t.Poll.Max {
+		bad(at+".poll", "first is longer than max")
+	}
+	k := &t.Kosmos
+	switch k.Profile {
+	case "blockid":
+		if k.DNS == "" || k.LicenseKey == "" {
+			bad(at+".kosmos", "dns and license_key are needed for profile blockid")
+		}
+		if len(k.Workflows) == 0 {
+			bad(at+".kosmos.workflows", "at least one dvc_id is needed; 1Kosmos names it when it sets the workflow up")
+		}
+	case "v1":
+		if k.DNS == "" || k.V1.Token == "" {
+			bad(at+".kosmos", "dns and v1.token are needed for profile v1")
+		}
+		if !slices.Contains([]string{"any", "IAL1", "IAL2", "IAL3"}, k.V1.MinimumLevel) {
+			bad(at+".kosmos.v1.minimum_level", "%q is none of any, IAL1, IAL2, IAL3", k.V1.MinimumLevel)
+		}
+		if len(k.V1.Liveness) == 0 {
+			bad(at+".kosmos.v1.liveness_modes", "say which liveness modes the account offers")
+		}
+	default:
+		bad(at+".kosmos.profile", "%q is neither blockid nor v1", k.Profile)
+	}
+	for i, w := range k.Workflows {
+		at := fmt.Sprintf("%s.kosmos.workflows[%d]", at, i)
+		if w.DVC == "" {
+			bad(at+".dvc_id", "is missing")
+		}
+		if !w.Liveness.Valid() {
+			bad(at+".liveness_mode", "%q is none of none, passive, active", w.Liveness)
+		}
+		checkTypes(at, w.DocumentTypes, bad)
+		if len(w.DocumentTypes) == 0 {
+			bad(at+".document_types", "name at least one")
+		}
+	}
+	if strings.HasPrefix(strings.ToLower(k.TrustFramework), "nist") {
+		bad(at+".kosmos.trust_framework", "NIST's framework is named where 1Kosmos asserts it, not by configuration")
+	}
+	for i, a := range t.Assurance {
+		at := fmt.Sprintf("%s.assurance[%d]", at, i)
+		if a.ValidFor < 0 {
+			bad(at+".valid_for", "must not be negative")
+		}
+		if a.Name == "" || !slices.Contains([]string{"IAL1", "IAL2", "IAL3"}, a.Level) {
+			bad(at, "a name and a level (IAL1, IAL2, IAL3) are needed")
+		}
+		if len(a.Checks) == 0 && len(a.DVCs) == 0 {
+			bad(at, "a rule needs checks or dvc_ids that it rests on")
+		}
+		checkTypes(at, a.DocumentTypes, bad)
+	}
+}
+
+func checkTypes(at string, types []proof.DocumentType, bad func(field, format string, args ...any)) {
+	for _, d := range types {
+		if !d.Valid() {
+			bad(at+".document_types", "%q is none of passport, id_card, drivers_license", d)
+		}
+	}
+}
+
+func loopback(host string) bool {
+	return host == "localhost" || host == "127.0.0.1" || host == "::1"
+}
