@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Everything that must be true, in the order in which it is cheapest to find out.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+begun=$SECONDS
+step() { printf '\n== [%4ds] %s\n' $((SECONDS - begun)) "$*"; }
+
+step "packages"
+scripts/debian.sh chromium postgresql git gcc libc6-dev
+
+step "build"
+make --no-print-directory build
+
+step "lint"
+scripts/lint.sh
+
+step "scripts of the pages: types, and the committed bundles are what the sources give"
+(cd web && npm ci --no-audit --no-fund && npm run --silent check && npm run --silent build)
+git diff --exit-code -- internal/pages/static internal/sandbox/kosmos/static
+
+step "OpenAPI"
+(cd test/openapi && npm ci --no-audit --no-fund && npm run --silent lint)
+
+step "without cgo: everything builds, and the engine says that it cannot tell"
+CGO_ENABLED=0 go build -o bin/kosmoscope-nocgo ./cmd/kosmoscope
+CGO_ENABLED=0 go vet ./...
+CGO_ENABLED=0 go test ./internal/engine/...
+go test -count=1 ./test/nocgo
+
+step "Go tests with the race detector"
+export KOSMOSCOPE_REQUIRE_MODELS=1 KOSMOSCOPE_MODELS="$PWD/bin/models" KOSMOSCOPE_MODEL_PACKAGES="$PWD/models/node_modules"
+go test -race -timeout 20m ./...
+
+step "in a real browser"
+scripts/e2e.sh
+
+left=()
+command -v chromium >/dev/null || left+=("the tests in a browser (no chromium)")
+compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || [ -n "${KOSMOSCOPE_TEST_POSTGRES:-}" ] || left+=("PostgreSQL (no server)")
+if [ ${#left[@]} -gt 0 ]; then
+  step "passed, but left out:"
+  printf '   %s\n' "${left[@]}"
+else
+  step "all passed"
+fi

@@ -1,0 +1,167 @@
+// Package cli_test drives the built program as a stranger would: from a shell,
+// with files, over real HTTP. Documents are synthetic and rendered here; faces
+// come from an npm package at test time.
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/kosmoscope/kosmoscope/internal/engine/models"
+	"github.com/kosmoscope/kosmoscope/internal/specimen"
+	"github.com/kosmoscope/kosmoscope/test/program"
+)
+
+func TestMain(m *testing.M) { os.Exit(program.Main(m, func() error { return nil })) }
+
+// TestScripts runs testdata/*.txtar. They share one running demo, whose ready
+// file is $READY; $FIXTURES holds documents and selfies.
+func TestScripts(t *testing.T) {
+	work := t.TempDir()
+	kosmoscope := program.BuildPlain(t)
+	fixtures := filepath.Join(work, "fixtures")
+	if _, err := specimen.FacesDir(); err != nil {
+		skip(t, err)
+	}
+	// In a process of its own, because painting is ten times slower under the race detector.
+	if out, err := exec.Command("go", "run", "../fixtures/cmd", fixtures).CombinedOutput(); err != nil {
+		t.Fatalf("fixtures: %v\n%s", err, out)
+	}
+	cache := os.Getenv("KOSMOSCOPE_MODELS")
+	if cache == "" {
+		cache = "../../bin/models"
+	}
+	cache, err := filepath.Abs(cache)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := models.Open(cache); err != nil {
+		skip(t, fmt.Errorf("no models, so nothing can be verified: %w", err))
+	}
+	t.Setenv("KOSMOSCOPE_MODELS", cache)
+	ready := demo(t, kosmoscope, work)
+
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("PATH", filepath.Dir(kosmoscope)+string(os.PathListSeparator)+os.Getenv("PATH"))
+			env.Setenv("KOSMOSCOPE_MODELS", cache)
+			env.Setenv("FIXTURES", fixtures)
+			env.Setenv("READY", ready)
+			env.Setenv("DATA", filepath.Join(work, "data"))
+			return nil
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			// result STATUS REASON: what the last prove printed.
+			"result": func(ts *testscript.TestScript, _ bool, args []string) {
+				var r struct {
+					Status   string
+					Reason   *string
+					IALLevel *string         `json:"ial_level"`
+					Claims   json.RawMessage `json:"claims"`
+					Checks   []struct{ Name, Outcome string }
+				}
+				if err := json.Unmarshal([]byte(ts.ReadFile("stdout")), &r); err != nil {
+					ts.Fatalf("stdout is not the node's JSON: %v", err)
+				}
+				reason := "-"
+				if r.Reason != nil {
+					reason = *r.Reason
+				}
+				if r.Status != args[0] || reason != args[1] {
+					ts.Fatalf("got %s %s, want %s; checks %+v", r.Status, reason, strings.Join(args, " "), r.Checks)
+				}
+				if r.Status != "verified" && string(r.Claims) != "null" && len(r.Claims) > 0 {
+					ts.Fatalf("claims of somebody who is not verified")
+				}
+			},
+		},
+	})
+}
+
+// skip leaves the test out, except where everything is to be tested.
+func skip(t *testing.T, why error) {
+	t.Helper()
+	if os.Getenv("KOSMOSCOPE_REQUIRE_MODELS") != "" {
+		t.Fatal(why)
+	}
+	t.Skip(why)
+}
+
+// demo starts `kosmoscope demo`, and at the end ends it as Ctrl-C would and sees
+// that it goes cleanly.
+func demo(t *testing.T, kosmoscope, work string) (readyFile string) {
+	t.Helper()
+	readyFile = filepath.Join(work, "ready.json")
+	var stderr bytes.Buffer
+	cmd := exec.Command(kosmoscope, "demo", "--port-base", fmt.Sprint(freeBase(t)), "--data", filepath.Join(work, "data"), "--ready-file", readyFile)
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGINT)
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Errorf("demo ended with %v\n%s", err, stderr.String())
+			}
+		case <-time.After(30 * time.Second):
+			_ = cmd.Process.Kill()
+			t.Error("demo did not end within 30 s of Ctrl-C")
+		}
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if _, err := os.Stat(readyFile); err == nil {
+			return readyFile
+		}
+		select {
+		case err := <-ended:
+			ended <- err
+			t.Fatalf("demo ended: %v\n%s", err, stderr.String())
+		case <-ctx.Done():
+			t.Fatalf("demo is not up after 90 s\n%s", stderr.String())
+		case <-tick.C:
+		}
+	}
+}
+
+// freeBase finds three free ports in a row.
+func freeBase(t *testing.T) int {
+	t.Helper()
+	for base := 21000; base < 30000; base += 7 {
+		free := true
+		for i := range 3 {
+			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", base+i))
+			if err != nil {
+				free = false
+				break
+			}
+			l.Close()
+		}
+		if free {
+			return base
+		}
+	}
+	t.Fatal("no three free ports in a row")
+	return 0
+}

@@ -1,0 +1,133 @@
+// Starts what the browser tests need: the built program's demo, fixtures, and
+// Debian's Chromium with a camera that shows a file.
+import { execFileSync, spawn } from "node:child_process";
+import { createServer } from "node:net";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import assert from "node:assert/strict";
+import { chromium } from "playwright-core";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const root = resolve(here, "../..");
+const program = join(root, "bin/kosmoscope");
+const axe = readFileSync(join(here, "node_modules/axe-core/axe.min.js"), "utf8");
+
+// Pictures of every page go here when SHOTS names a folder.
+const shots = process.env.SHOTS;
+
+async function freeBase() {
+  const free = (port) =>
+    new Promise((done) => {
+      const s = createServer();
+      s.once("error", () => done(false));
+      s.listen(port, "127.0.0.1", () => s.close(() => done(true)));
+    });
+  for (let base = 20000; base < 30000; base += 7) {
+    if ((await Promise.all([0, 1, 2].map((i) => free(base + i)))).every(Boolean)) return base;
+  }
+  throw new Error("no three free ports in a row");
+}
+
+// World is one running demo with its fixtures.
+export class World {
+  static async start() {
+    const w = new World();
+    w.dir = mkdtempSync(join(tmpdir(), "kosmoscope-e2e-"));
+    w.fixtures = join(w.dir, "fixtures");
+    execFileSync("go", ["run", "./test/fixtures/cmd", w.fixtures], { cwd: root, stdio: "inherit" });
+    const readyFile = join(w.dir, "ready.json");
+    const base = String(await freeBase());
+    w.demo = spawn(program, ["demo", "--port-base", base, "--data", join(w.dir, "data"), "--ready-file", readyFile], {
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    let said = "";
+    w.demo.stderr.on("data", (d) => (said += d));
+    const ended = new Promise((done) => w.demo.once("exit", done));
+    w.ended = ended;
+    const deadline = Date.now() + 90_000;
+    while (!existsSync(readyFile)) {
+      if (w.demo.exitCode !== null || Date.now() > deadline) throw new Error(`demo is not up:\n${said}`);
+      await new Promise((r) => setTimeout(r, 50));
+    }
+    w.ready = JSON.parse(readFileSync(readyFile, "utf8"));
+    w.browsers = [];
+    return w;
+  }
+
+  async stop() {
+    await Promise.all(this.browsers.map((b) => b.close()));
+    this.demo.kill("SIGINT");
+    const code = await this.ended;
+    rmSync(this.dir, { recursive: true, force: true });
+    assert.equal(code, 0, "demo ends cleanly on Ctrl-C");
+  }
+
+  fixture(name) {
+    return join(this.fixtures, name);
+  }
+
+  // node calls one of the nodes as a flow would.
+  async node(path, body) {
+    const res = await fetch(`${this.ready.bridge_url}/descope/v1/${path}`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json", Authorization: `Bearer ${this.ready.connector.token}` },
+      body: JSON.stringify(body),
+    });
+    assert.equal(res.status, 200, await res.clone().text());
+    return res.json();
+  }
+
+  // result asks the result node until it is no longer pending.
+  async result(id) {
+    const deadline = Date.now() + 30_000;
+    for (;;) {
+      const r = await this.node("idv/result", { session_id: id });
+      if (r.status !== "pending" || Date.now() > deadline) return r;
+      await new Promise((done) => setTimeout(done, 100));
+    }
+  }
+
+  // browser starts a Chromium of its own; camera is the fixture that it shows,
+  // none means a machine without a camera.
+  async browser(camera, options = {}) {
+    const args = ["--disable-quic", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+    if (camera) {
+      args.push(
+        "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream",
+        `--use-file-for-fake-video-capture=${this.fixture(camera)}`,
+      );
+    }
+    const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args, chromiumSandbox: false });
+    this.browsers.push(browser);
+    const context = await browser.newContext({ ignoreHTTPSErrors: true, viewport: { width: 390, height: 844 }, ...options });
+    context.setDefaultTimeout(20_000);
+    return context;
+  }
+}
+
+// look checks a page for what a machine can find about accessibility, and keeps
+// a picture of it if asked to.
+export async function look(page, name) {
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => globalThis.axe.run());
+  assert.deepEqual(
+    violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.target.join(" ")).join(", ")}`),
+    [],
+    `accessibility of ${name}`,
+  );
+  if (shots) {
+    mkdirSync(shots, { recursive: true });
+    for (const scheme of ["light", "dark"]) {
+      for (const [device, viewport] of [["phone", { width: 390, height: 844 }], ["desktop", { width: 1280, height: 900 }]]) {
+        await page.emulateMedia({ colorScheme: scheme });
+        await page.setViewportSize(viewport);
+        await page.screenshot({ path: join(shots, `${name}-${device}-${scheme}.png`), fullPage: true });
+      }
+    }
+    await page.emulateMedia({ colorScheme: null });
+    await page.setViewportSize({ width: 390, height: 844 });
+  }
+}

@@ -1,0 +1,6 @@
+//go:build race
+
+package program
+
+// RaceEnabled has the program built as the tests are.
+const RaceEnabled = true
