@@ -54,7 +54,11 @@ func (c *demoCmd) Run(ctx context.Context, s *streams) error {
 	progress("everything is up")
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "\nVerify yourself (this link is good once, for 30 minutes):\n  %s\n\n", link.SessionURL)
-	fmt.Fprintf(w, "Or from files, in another terminal:\n  %s prove --ready-file %s --liveness none --document PHOTO --selfie PHOTO\n\n", os.Args[0], quoteOr(c.ReadyFile, "READY (see --ready-file)"))
+	against := ""
+	if c.ReadyFile != "" {
+		against = " --ready-file " + c.ReadyFile
+	}
+	fmt.Fprintf(w, "Or from files, in another terminal:\n  %s prove%s --liveness none --document PHOTO --selfie PHOTO\n\n", os.Args[0], against)
 	fmt.Fprintf(w, "Bridge\t%s\t(OpenAPI: %s/descope/v1/openapi.json)\n", r.BridgeURL, r.BridgeURL)
 	fmt.Fprintf(w, "Local 1Kosmos\thttps://%s\t(its CA: %s)\n", r.Kosmos.DNS, r.Kosmos.CAFile)
 	fmt.Fprintf(w, "Engine\t%s\n", r.EngineURL)
@@ -68,13 +72,6 @@ func (c *demoCmd) Run(ctx context.Context, s *streams) error {
 	}
 	<-ctx.Done()
 	return nil
-}
-
-func quoteOr(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
 }
 
 // writeReady writes the file in one step: who sees it sees all of it.
