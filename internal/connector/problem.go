@@ -10,20 +10,6 @@ import (
 	"github.com/kosmoscope/kosmoscope/internal/proof"
 )
 
-// statusOf is the one table from the domain's codes to HTTP.
-var statusOf = map[proof.Code]int{
-	proof.CodeInvalid:         http.StatusBadRequest,
-	proof.CodeUnauthenticated: http.StatusUnauthorized,
-	proof.CodeForbidden:       http.StatusForbidden,
-	proof.CodeNotFound:        http.StatusNotFound,
-	proof.CodeConflict:        http.StatusConflict,
-	proof.CodeTooLarge:        http.StatusRequestEntityTooLarge,
-	proof.CodeRateLimited:     http.StatusTooManyRequests,
-	proof.CodeUpstream:        http.StatusBadGateway,
-	proof.CodeUnavailable:     http.StatusServiceUnavailable,
-	proof.CodeInternal:        http.StatusInternalServerError,
-}
-
 // problem is the body of every answer that is not 2xx (RFC 9457). Reason and
 // Field are ours.
 type problem struct {
@@ -43,13 +29,14 @@ func (c *call) refuse(err error) {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled):
 		e = &proof.Error{Code: proof.CodeUnavailable, Reason: proof.ReasonUnavailable, Message: "this took too long; try again", Err: err}
-	case !ok || e.Code == proof.CodeInternal || statusOf[e.Code] == 0:
+	case !ok || e.Code.HTTPStatus() == http.StatusInternalServerError:
 		e = &proof.Error{Code: proof.CodeInternal, Reason: proof.ReasonInternal, Message: "something went wrong on our side", Err: err}
 	}
-	if status := statusOf[e.Code]; status >= 500 {
+	status := e.Code.HTTPStatus()
+	if status >= 500 {
 		c.Logger.ErrorContext(c.r.Context(), "a call failed", "error", err, "request_id", c.id)
 	}
-	c.fail(statusOf[e.Code], e)
+	c.fail(status, e)
 }
 
 func (c *call) fail(status int, e *proof.Error) {

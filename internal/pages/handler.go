@@ -182,21 +182,14 @@ func asset(mux *http.ServeMux, name, kind string) string {
 
 // open binds the browser that opens the link, then takes the secret out of the
 // address bar.
-func (s *site) open(w http.ResponseWriter, r *http.Request) {
-	id, secret := r.PathValue("id"), r.PathValue("secret")
-	if merelyLooking(w, r) {
-		return
-	}
-	if !token(id) || !token(secret) {
-		s.fail(w, r, errLinkEnded)
-		return
-	}
-	_, cookie, err := s.Proofing.Open(r.Context(), id, secret, browser(r))
-	s.letIn(w, r, id, cookie, err)
-}
+func (s *site) open(w http.ResponseWriter, r *http.Request) { s.enter(w, r, s.Proofing.Open) }
 
 // openPhone does the same for the phone that takes over.
 func (s *site) openPhone(w http.ResponseWriter, r *http.Request) {
+	s.enter(w, r, s.Proofing.OpenHandover)
+}
+
+func (s *site) enter(w http.ResponseWriter, r *http.Request, by func(ctx context.Context, id, secret, browser string) (journey.HandoffView, string, error)) {
 	id, secret := r.PathValue("id"), r.PathValue("secret")
 	if merelyLooking(w, r) {
 		return
@@ -205,7 +198,7 @@ func (s *site) openPhone(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, errLinkEnded)
 		return
 	}
-	_, cookie, err := s.Proofing.OpenHandover(r.Context(), id, secret, browser(r))
+	_, cookie, err := by(r.Context(), id, secret, browser(r))
 	s.letIn(w, r, id, cookie, err)
 }
 

@@ -15,26 +15,12 @@ import (
 // unknown look the same.
 var errLinkEnded = &proof.Error{Code: proof.CodeNotFound, Reason: proof.ReasonLinkEnded}
 
-// httpStatus maps the codes to HTTP for pages.
-var httpStatus = map[proof.Code]int{
-	proof.CodeInvalid:         http.StatusBadRequest,
-	proof.CodeUnauthenticated: http.StatusForbidden, // 401 would ask the person for a password
-	proof.CodeForbidden:       http.StatusForbidden,
-	proof.CodeNotFound:        http.StatusNotFound,
-	proof.CodeConflict:        http.StatusConflict,
-	proof.CodeTooLarge:        http.StatusRequestEntityTooLarge,
-	proof.CodeRateLimited:     http.StatusTooManyRequests,
-	proof.CodeUpstream:        http.StatusBadGateway,
-	proof.CodeUnavailable:     http.StatusServiceUnavailable,
-	proof.CodeInternal:        http.StatusInternalServerError,
-}
-
 // log writes err down and returns its HTTP status. Causes are logged only where
 // the trouble is ours or 1Kosmos', never where a person merely came too late.
 func (s *site) log(r *http.Request, err error) int {
-	code := httpStatus[proof.CodeOf(err)]
-	if code == 0 {
-		code = http.StatusInternalServerError
+	code := proof.CodeOf(err).HTTPStatus()
+	if code == http.StatusUnauthorized {
+		code = http.StatusForbidden // 401 would ask the person for a password
 	}
 	attrs := []any{"verification", r.PathValue("id"), "code", proof.CodeOf(err), "reason", proof.ReasonOf(err)}
 	level := slog.LevelInfo
