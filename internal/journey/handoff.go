@@ -47,14 +47,14 @@ func (s *Service) Open(ctx context.Context, id, secret, browser string) (Handoff
 
 // View is what a browser that was let in may know now.
 func (s *Service) View(ctx context.Context, id, browser string) (HandoffView, error) {
-	v, _, err := s.find(ctx, id)
+	v, subject, err := s.find(ctx, id)
 	if err != nil {
 		return HandoffView{}, err
 	}
 	if !bound(v, browser) {
 		return HandoffView{}, errLinkEnded
 	}
-	return s.view(ctx, v, browser)
+	return s.show(v, subject, browser)
 }
 
 // Consent records the person's consent and opens the upstream session. A second
@@ -69,7 +69,7 @@ func (s *Service) Consent(ctx context.Context, id, browser string, t proof.Docum
 		return HandoffView{}, errLinkEnded
 	}
 	if v.Status != proof.Pending {
-		return s.view(ctx, v, browser)
+		return s.show(v, subject, browser)
 	}
 	tenant, err := s.tenant(v.Tenant)
 	if err != nil {
@@ -88,7 +88,7 @@ func (s *Service) Consent(ctx context.Context, id, browser string, t proof.Docum
 		return HandoffView{}, errLinkEnded
 	}
 	if _, busy := s.opening.LoadOrStore(id, true); busy {
-		return s.view(ctx, v, browser) // another click is at it
+		return s.show(v, subject, browser) // another click is at it
 	}
 	defer s.opening.Delete(id)
 	ctx, cancel := context.WithTimeout(ctx, patience)
@@ -270,16 +270,22 @@ func (s *Service) change(ctx context.Context, id string, fn func(tx Tx, v *proof
 	return v, err
 }
 
+// view shows a verification that was just changed.
 func (s *Service) view(ctx context.Context, v *proof.Verification, browser string) (HandoffView, error) {
-	tenant, err := s.tenant(v.Tenant)
-	if err != nil {
-		return HandoffView{}, err
-	}
-	subject := &proof.Subject{}
-	if err := s.Store.View(ctx, func(tx Tx) error {
+	var subject *proof.Subject
+	if err := s.Store.View(ctx, func(tx Tx) (err error) {
 		subject, err = tx.Subject(v.Tenant, v.Subject)
 		return err
 	}); err != nil {
+		return HandoffView{}, err
+	}
+	return s.show(v, subject, browser)
+}
+
+// show makes what a browser may know out of what was read.
+func (s *Service) show(v *proof.Verification, subject *proof.Subject, browser string) (HandoffView, error) {
+	tenant, err := s.tenant(v.Tenant)
+	if err != nil {
 		return HandoffView{}, err
 	}
 	caller, _ := s.Callers(v.Tenant, v.Caller)

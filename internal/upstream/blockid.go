@@ -145,30 +145,38 @@ func (b *BlockID) Poll(ctx context.Context, up proof.Upstream) (journey.Progress
 	if err != nil {
 		return journey.Progress{}, err
 	}
+	if r.Status == blockid.StatusSuccess && r.Document == nil {
+		return journey.Progress{}, &proof.Error{Code: proof.CodeUpstream, Reason: proof.ReasonUpstreamMalformed, Message: "1Kosmos said success and sent no document"}
+	}
 	p := progress{Outcome: outcome}
-	switch r.Status {
-	case blockid.StatusPending:
-		p.Status = proof.InProgress
-	case blockid.StatusSuccess:
-		p.Status = proof.Verified
-		if r.Document == nil {
-			return journey.Progress{}, &proof.Error{Code: proof.CodeUpstream, Reason: proof.ReasonUpstreamMalformed, Message: "1Kosmos said success and sent no document"}
-		}
-		p.believe()
-	case blockid.StatusFailed:
-		p.Status, p.Reason = proof.Failed, reasonOf(r)
-	case blockid.StatusExpired:
-		p.Status, p.Reason = proof.Expired, proof.ReasonTimeLimit
-	case blockid.StatusAbandoned:
-		p.Status, p.Reason = proof.Abandoned, proof.ReasonAbandoned
-	default:
-		return journey.Progress{}, &proof.Error{Code: proof.CodeUpstream, Reason: proof.ReasonUpstreamUnknown, Message: "1Kosmos answered a state that we do not know"}
+	if err := p.settle(r.Status, reasonOf(r)); err != nil {
+		return journey.Progress{}, err
 	}
 	return journey.Progress(p), nil
 }
 
 // progress is journey.Progress while it is being made out of an answer.
 type progress journey.Progress
+
+// settle says what the client's status means; failed is why, if it means failure.
+func (p *progress) settle(s blockid.Status, failed proof.Reason) error {
+	switch s {
+	case blockid.StatusPending:
+		p.Status = proof.InProgress
+	case blockid.StatusSuccess:
+		p.Status = proof.Verified
+		p.believe()
+	case blockid.StatusFailed:
+		p.Status, p.Reason = proof.Failed, failed
+	case blockid.StatusExpired:
+		p.Status, p.Reason = proof.Expired, proof.ReasonTimeLimit
+	case blockid.StatusAbandoned:
+		p.Status, p.Reason = proof.Abandoned, proof.ReasonAbandoned
+	default:
+		return &proof.Error{Code: proof.CodeUpstream, Reason: proof.ReasonUpstreamUnknown, Message: "1Kosmos answered a state that we do not know"}
+	}
+	return nil
+}
 
 // believe takes back a success that contradicts its own checks.
 func (p *progress) believe() {
@@ -180,10 +188,8 @@ func (p *progress) believe() {
 // reasonOf finds the most exact reason. The catalogue of IDV codes is known by
 // name and by the texts that 1Kosmos' own app shows for them (reference 2.7).
 func reasonOf(r *blockid.IDVResult) proof.Reason {
-	if x := readExtension(r.Extra); x != nil {
-		if reason := proof.Reason(x.Reason); x.Reason != "" && reason.Known() {
-			return reason
-		}
+	if reason := readExtension(r.Extra).reason(); reason != "" {
+		return reason
 	}
 	if r.Failure == nil {
 		return proof.ReasonProviderRejected

@@ -46,6 +46,14 @@ func readExtension(extra map[string]json.RawMessage) *extension {
 	return &x
 }
 
+// reason is the engine's own, if there is a block with one that we know.
+func (x *extension) reason() proof.Reason {
+	if x == nil || !proof.Reason(x.Reason).Known() {
+		return ""
+	}
+	return proof.Reason(x.Reason)
+}
+
 // outcome adds what the block says. Checks that came otherwise stay: a failed one
 // is not made undone by a block that leaves it out.
 func (x *extension) outcome(o *proof.Outcome) {

@@ -77,33 +77,23 @@ func (u *V1) Poll(ctx context.Context, up proof.Upstream) (journey.Progress, err
 		return journey.Progress{}, translate(err)
 	}
 	p := progress{Outcome: proof.Outcome{Framework: u.framework}}
-	if x := readExtension(r.Extra); x != nil {
+	x := readExtension(r.Extra)
+	if x != nil {
 		x.outcome(&p.Outcome)
 	}
-	switch r.Status {
-	case blockid.StatusPending:
-		p.Status = proof.InProgress
-	case blockid.StatusSuccess:
-		p.Status, p.Asserted = proof.Verified, assertion(r.Level, time.Time{})
-		p.believe()
-		switch {
-		case p.Outcome.Assessed != nil && !*p.Outcome.Assessed:
-			// Nobody assessed the engine that judged, so no level is asserted for its verdict.
-			p.Asserted = journey.Assertion{}
-		case p.Asserted.Level != "":
-			p.Outcome.Framework = FrameworkNIST
-		}
-	case blockid.StatusFailed:
-		p.Status, p.Reason = proof.Failed, proof.ReasonProviderRejected
-		if x := readExtension(r.Extra); x != nil && x.Reason != "" && proof.Reason(x.Reason).Known() {
-			p.Reason = proof.Reason(x.Reason)
-		}
-	case blockid.StatusExpired:
-		p.Status, p.Reason = proof.Expired, proof.ReasonTimeLimit
-	case blockid.StatusAbandoned:
-		p.Status, p.Reason = proof.Abandoned, proof.ReasonAbandoned
-	default:
-		return journey.Progress{}, &proof.Error{Code: proof.CodeUpstream, Reason: proof.ReasonUpstreamUnknown, Message: "1Kosmos answered a state that we do not know"}
+	if assessed := p.Outcome.Assessed; r.Status == blockid.StatusSuccess && (assessed == nil || *assessed) {
+		// For the verdict of an engine that nobody assessed, no level is asserted.
+		p.Asserted = assertion(r.Level, time.Time{})
+	}
+	failed := x.reason()
+	if failed == "" {
+		failed = proof.ReasonProviderRejected
+	}
+	if err := p.settle(r.Status, failed); err != nil {
+		return journey.Progress{}, err
+	}
+	if p.Asserted.Level != "" {
+		p.Outcome.Framework = FrameworkNIST
 	}
 	return journey.Progress(p), nil
 }
