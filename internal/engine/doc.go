@@ -16,7 +16,24 @@
 //	              |
 //	           selfie(s): decode -> exactly one usable face
 //	              |
-//	           portrait against every selfie -> report
+//	           portrait against every selfie -> report, with both templates if
+//	                                            asked for and everything passed
+//
+// Whoever keeps such templates can later ask [Verifier.Match] whether somebody is
+// that person; the same two questions come first:
+//
+//	selfie(s): decode -> exactly one usable face, or templates instead
+//	    |
+//	first reference: of these models? --no--> cannot_tell, template_foreign
+//	    |                                       (of a probe as well)
+//	    |--all alike--> pass    |--one is somebody else--> fail, face_mismatch
+//	    | between
+//	another reference: all alike? --yes--> pass
+//	    | none
+//	cannot_tell, face_uncertain
+//
+// A template belongs to the models that made it (package face). Other models,
+// also another set of them, compare it with nothing: people enrol again.
 //
 // Every check that can be carried out is carried out, also after one failed,
 // so that a person hears everything at once. What could not be carried out is

@@ -36,6 +36,7 @@ var (
 	ErrFaceTooSmall = errors.New("engine: face too small")
 	ErrFaceBlurred  = errors.New("engine: face not sharp")
 	ErrFaceUnusable = errors.New("engine: face turned away, too dark or too bright")
+	ErrForeign      = errors.New("engine: template of other models, or none")
 )
 
 // Zone is a machine-readable zone as it is printed, never corrected.
@@ -77,7 +78,13 @@ type Faces interface {
 	// Selfie gives the one face of a selfie. Errors are ErrNoFace,
 	// ErrManyFaces, ErrFaceTooSmall, ErrFaceBlurred and ErrFaceUnusable.
 	Selfie(img *image.RGBA) (Face, error)
-	Compare(a, b Face) Likeness
+	// Compare says how alike two faces are. The error is ErrForeign.
+	Compare(a, b Face) (Likeness, error)
+	// Save gives a face's template in a form to keep.
+	Save(Face) ([]byte, error)
+	// Load gives back the face of a template, without Box and Roll. The error
+	// is ErrForeign for one of other models, and for bytes that are none.
+	Load(template []byte) (Face, error)
 	Models() []api.Model
 }
 
@@ -126,6 +133,13 @@ const (
 // a match harder, never easier.
 const MaxSelfies = 5
 
+// Bounds of one request to match: MaxTemplates probes and as many references, of
+// MaxTemplate bytes each. The templates of this version have 1301 at most.
+const (
+	MaxTemplates = 5
+	MaxTemplate  = 4 << 10
+)
+
 // Config is what a Verifier needs.
 type Config struct {
 	Version    string     // of the program, for the report
@@ -169,7 +183,8 @@ func (v *Verifier) Models() ([]api.Model, bool) {
 var (
 	documentChecks = []string{api.CheckDocumentImage, api.CheckDocumentType, api.CheckMRZ, api.CheckMRZDigits, api.CheckDocumentExpiry, api.CheckDocumentPortrait}
 	selfieChecks   = []string{api.CheckSelfie}
-	allChecks      = append(append(append([]string{}, documentChecks...), selfieChecks...), api.CheckFaceMatch)
+	matchChecks    = []string{api.CheckFaceMatch}
+	allChecks      = slices.Concat(documentChecks, selfieChecks, matchChecks)
 )
 
 // Verify judges a document against selfies. The error is the context's; all
@@ -177,12 +192,7 @@ var (
 func (v *Verifier) Verify(ctx context.Context, req *api.VerifyRequest) (*api.Report, error) {
 	r := v.run(allChecks)
 	if req.LivenessMode != api.LivenessNone {
-		// Nothing else is looked at: a still photo is no proof of life.
-		r.names = append(r.names, api.CheckLiveness)
-		r.check(api.CheckLiveness, func() finding {
-			return finding{api.Fail, api.ReasonLivenessUnavailable, "This engine cannot tell a living person from a picture of one.", nil, nil}
-		})
-		return r.report("Not looked at, because liveness was asked for and is not available."), nil
+		return r.withoutLiveness(), nil
 	}
 	if v.faces == nil {
 		return r.withoutModels(), nil
@@ -204,7 +214,16 @@ func (v *Verifier) Verify(ctx context.Context, req *api.VerifyRequest) (*api.Rep
 		return nil, err
 	}
 	if portrait != nil && len(selfies) > 0 {
-		r.check(api.CheckFaceMatch, func() finding { return r.match(*portrait, selfies) })
+		r.check(api.CheckFaceMatch, func() finding {
+			outcome, worst, best, err := r.compare(*portrait, selfies)
+			if err == nil && req.Templates && outcome == api.Pass {
+				err = r.save(selfies[best], *portrait)
+			}
+			if err != nil {
+				return r.internal(api.CheckFaceMatch, err)
+			}
+			return r.likeness(outcome, worst, portraitWords)
+		})
 	}
 	return r.report(""), nil
 }
@@ -237,28 +256,64 @@ func (v *Verifier) Selfie(ctx context.Context, req *api.SelfieRequest) (*api.Rep
 	return r.report(""), nil
 }
 
-// match compares the portrait with every selfie; the least alike decides.
-func (r *run) match(portrait Face, selfies []Face) finding {
+// compare holds every face against another; the least alike, worst, decides.
+// best is the place of the most alike. The error is of Faces.
+func (r *run) compare(with Face, faces []Face) (outcome api.Outcome, worst Likeness, best int, err error) {
 	t := r.v.cfg.Thresholds
-	var worst Likeness
-	outcome := api.Pass // of none: the caller has at least one selfie
-	for i, s := range selfies {
-		l := r.v.faces.Compare(portrait, s)
+	outcome = api.Pass // of none: the caller has at least one
+	var most float64
+	for i, f := range faces {
+		l, err := r.v.faces.Compare(with, f)
+		if err != nil {
+			return api.CannotTell, Likeness{}, 0, err
+		}
 		if i == 0 || !(l.Fused >= worst.Fused) {
 			worst = l
 		}
+		if i == 0 || l.Fused > most {
+			best, most = i, l.Fused
+		}
 		outcome = lesser(outcome, t.judge(l))
 	}
+	return outcome, worst, best, nil
+}
+
+// sentences are what a face match says for each outcome.
+type sentences struct{ pass, fail, uncertain string }
+
+var portraitWords = sentences{
+	"The portrait on the document and the selfie show the same person.",
+	"The selfie shows somebody else than the portrait on the document.",
+	"The portrait and the selfie are neither alike nor unlike enough; take both photos again in better light.",
+}
+
+// likeness is the finding of a face match.
+func (r *run) likeness(outcome api.Outcome, worst Likeness, say sentences) finding {
+	t := r.v.cfg.Thresholds
 	f := finding{outcome: outcome, score: ptr(round(Confidence(worst.Fused))), threshold: ptr(round(Confidence(t.Fused(worst.HasCosine))))}
 	switch outcome {
 	case api.Pass:
-		f.detail = "The portrait on the document and the selfie show the same person."
+		f.detail = say.pass
 	case api.Fail:
-		f.reason, f.detail = api.ReasonFaceMismatch, "The selfie shows somebody else than the portrait on the document."
+		f.reason, f.detail = api.ReasonFaceMismatch, say.fail
 	default:
-		f.reason, f.detail = api.ReasonFaceUncertain, "The portrait and the selfie are neither alike nor unlike enough; take both photos again in better light."
+		f.reason, f.detail = api.ReasonFaceUncertain, say.uncertain
 	}
 	return f
+}
+
+// save keeps the templates that a pass rests on for the report.
+func (r *run) save(selfie, portrait Face) error {
+	s, err := r.v.faces.Save(selfie)
+	if err != nil {
+		return err
+	}
+	p, err := r.v.faces.Save(portrait)
+	if err != nil {
+		return err
+	}
+	r.templates = &api.Templates{Selfie: s, Portrait: p}
+	return nil
 }
 
 // judge applies both networks' thresholds; both must agree to pass. A number

@@ -50,7 +50,11 @@ func (r realFaces) Portrait(img *image.RGBA, page [4]image.Point) (Face, error) 
 		if err != nil {
 			return Face{}, err
 		}
-		if r.t.judge(r.Compare(portrait, other)) == api.Fail {
+		likeness, err := r.Compare(portrait, other)
+		if err != nil {
+			return Face{}, err
+		}
+		if r.t.judge(likeness) == api.Fail {
 			return Face{}, ErrManyPeople
 		}
 	}
@@ -97,11 +101,35 @@ func (r realFaces) describe(img *image.RGBA, f face.Face) (Face, error) {
 	return Face{Box: f.Box, Roll: f.Quality.Roll, Template: t}, nil
 }
 
-func (r realFaces) Compare(a, b Face) Likeness {
+func (r realFaces) Compare(a, b Face) (Likeness, error) {
 	ta, _ := a.Template.(*face.Template)
 	tb, _ := b.Template.(*face.Template)
-	s := face.Compare(ta, tb) // nil is as unlike as can be
-	return Likeness{Fused: s.Fused, Cosine: s.Cosine, Distance: s.Distance, HasCosine: s.HasCosine}
+	s, err := face.Compare(ta, tb) // nil is foreign
+	return Likeness{Fused: s.Fused, Cosine: s.Cosine, Distance: s.Distance, HasCosine: s.HasCosine}, foreign(err)
+}
+
+func (r realFaces) Save(f Face) ([]byte, error) {
+	t, ok := f.Template.(*face.Template)
+	if !ok {
+		return nil, ErrForeign
+	}
+	return t.MarshalBinary()
+}
+
+func (r realFaces) Load(b []byte) (Face, error) {
+	t, err := r.engine.Template(b)
+	if err != nil {
+		return Face{}, foreign(err)
+	}
+	return Face{Template: t}, nil
+}
+
+// foreign makes one error of what speaks against a template.
+func foreign(err error) error {
+	if errors.Is(err, face.ErrForeign) || errors.Is(err, face.ErrTemplate) {
+		return fmt.Errorf("%w: %w", ErrForeign, err)
+	}
+	return err
 }
 
 func (r realFaces) Models() []api.Model { return r.engine.Models() }

@@ -20,13 +20,14 @@ type finding struct {
 
 // run is one request on its way to a report.
 type run struct {
-	v        *Verifier
-	names    []string // checks that were asked for, in the order of api
-	found    map[string]finding
-	took     map[string]time.Duration
-	evidence []api.Evidence
-	read     *api.Document
-	portrait []byte
+	v         *Verifier
+	names     []string // checks that were asked for, in the order of api
+	found     map[string]finding
+	took      map[string]time.Duration
+	evidence  []api.Evidence
+	read      *api.Document
+	portrait  []byte
+	templates *api.Templates // what to answer if everything passes
 }
 
 func (v *Verifier) run(names []string) *run {
@@ -56,6 +57,16 @@ func pictureFinding(err error) (finding, bool) {
 		return finding{}, false
 	}
 	return finding{outcome: api.Fail, reason: p.reason, detail: p.detail}, true
+}
+
+// withoutLiveness is the report where liveness was asked for. Nothing else is
+// looked at: a still photo is no proof of life.
+func (r *run) withoutLiveness() *api.Report {
+	r.names = append(r.names, api.CheckLiveness)
+	r.check(api.CheckLiveness, func() finding {
+		return finding{outcome: api.Fail, reason: api.ReasonLivenessUnavailable, detail: "This engine cannot tell a living person from a picture of one."}
+	})
+	return r.report("Not looked at, because liveness was asked for and is not available.")
 }
 
 func (r *run) withoutModels() *api.Report {
@@ -95,6 +106,9 @@ func (r *run) report(notRun string) *api.Report {
 	}
 	if rep.Verdict != api.Pass && rep.Reason == "" {
 		rep.Reason = api.ReasonEngineError
+	}
+	if rep.Verdict == api.Pass {
+		rep.Templates = r.templates
 	}
 	return rep
 }

@@ -42,6 +42,7 @@ const (
 	ReasonFaceMismatch        = "face_mismatch"        // a different person
 	ReasonFaceUncertain       = "face_uncertain"       // between the two thresholds: ask again
 	ReasonLivenessUnavailable = "liveness_unavailable" // passive or active asked for, not built into this engine
+	ReasonTemplateForeign     = "template_foreign"     // a template of other models, or none at all
 	ReasonModelsMissing       = "engine_models_missing"
 	ReasonEngineBusy          = "engine_busy"     // bounded queue is full; try again (HTTP 503)
 	ReasonEngineTimeout       = "engine_timeout"  // the bounded time ran out (HTTP 504)
@@ -73,6 +74,7 @@ type VerifyRequest struct {
 	DocumentBack  []byte   `json:"document_back,omitempty"` // TD1 cards carry the MRZ here
 	Selfies       [][]byte `json:"selfies"`                 // at least one for a verdict, at most five
 	LivenessMode  string   `json:"liveness_mode"`           // none, passive, active
+	Templates     bool     `json:"templates,omitempty"`     // with a verdict of pass, answer the templates that it rests on
 }
 
 // DocumentRequest asks what a document photo shows, so that a capture page can
@@ -88,18 +90,44 @@ type SelfieRequest struct {
 	Selfie []byte `json:"selfie"`
 }
 
-// Report is what the engine answers to all three requests. Verdict pass means
+// MatchRequest asks whether somebody is the person of earlier templates. Exactly
+// one of Selfies and Probes is given. A reference is like them where every one of
+// them is like it, so that more of them make a match harder. The first reference
+// decides; where it leaves the answer open (face_uncertain), another one that
+// passes makes it a pass. A first reference, or a probe, of other models than the
+// engine has now is neither like nor unlike: cannot_tell, with
+// ReasonTemplateForeign.
+//
+// The report has the check face_match, with the score of the least alike selfie
+// or probe against the reference that decided; before it, with Selfies, the check
+// selfie.
+type MatchRequest struct {
+	Selfies      [][]byte `json:"selfies,omitempty"` // at most five; every one must match
+	Probes       [][]byte `json:"probes,omitempty"`  // templates instead of pictures; every one must match
+	References   [][]byte `json:"references"`        // templates, at least one, at most five; 4 KiB each, as probes
+	LivenessMode string   `json:"liveness_mode"`     // none, passive, active; with Probes none
+}
+
+// Templates are faces as the engine compares them, in a form to keep (see package
+// face). They are personal data of the most sensitive kind.
+type Templates struct {
+	Selfie   []byte `json:"selfie"`   // of the selfie that is most like the portrait
+	Portrait []byte `json:"portrait"` // of the portrait on the document
+}
+
+// Report is what the engine answers to all four requests. Verdict pass means
 // that every check that was asked for passed; for DocumentRequest and
 // SelfieRequest that covers only the checks that belong to that image.
 type Report struct {
-	Verdict  Outcome    `json:"verdict"`
-	Reason   string     `json:"reason,omitempty"` // empty exactly when verdict is pass
-	Checks   []Check    `json:"checks"`
-	Evidence []Evidence `json:"evidence"`
-	Document *Document  `json:"document,omitempty"` // what was read, also when the verdict is fail
-	Portrait []byte     `json:"portrait,omitempty"` // JPEG crop of the portrait on the document
-	Engine   Info       `json:"engine"`
-	Assessed bool       `json:"assessed"` // always false: no independent laboratory has tested this engine
+	Verdict   Outcome    `json:"verdict"`
+	Reason    string     `json:"reason,omitempty"` // empty exactly when verdict is pass
+	Checks    []Check    `json:"checks"`
+	Evidence  []Evidence `json:"evidence"`
+	Document  *Document  `json:"document,omitempty"`  // what was read, also when the verdict is fail
+	Portrait  []byte     `json:"portrait,omitempty"`  // JPEG crop of the portrait on the document
+	Templates *Templates `json:"templates,omitempty"` // only if asked for, and only with a verdict of pass
+	Engine    Info       `json:"engine"`
+	Assessed  bool       `json:"assessed"` // always false: no independent laboratory has tested this engine
 }
 
 // Check is one test on evidence. Score and Threshold are nil where the check is yes or no.
@@ -114,7 +142,7 @@ type Check struct {
 
 // Evidence names one thing that was examined.
 type Evidence struct {
-	Type         string `json:"type"`                    // document, portrait, selfie
+	Type         string `json:"type"`                    // document, portrait, selfie, probe, reference
 	DocumentType string `json:"document_type,omitempty"` // for document
 	Format       string `json:"format,omitempty"`        // TD1, TD2, TD3
 	Country      string `json:"country,omitempty"`       // issuing state, ICAO 9303 code

@@ -69,14 +69,35 @@ func New(baseURL string, hc *http.Client) *Client {
 
 // Verify asks for a verdict. The error is a *StatusError, ErrUnreachable, or
 // the context's. A report that passes without having looked at document and
-// face is refused.
+// face is refused, and one whose templates are missing or were not asked for.
 func (c *Client) Verify(ctx context.Context, req *VerifyRequest) (*Report, error) {
 	r, err := c.post(ctx, "/v1/verify", req)
-	if err != nil || r.Verdict != Pass {
-		return r, err
+	if err != nil {
+		return nil, err
 	}
-	for _, name := range []string{CheckMRZDigits, CheckDocumentExpiry, CheckSelfie, CheckFaceMatch} {
-		if !slices.ContainsFunc(r.Checks, func(k Check) bool { return k.Name == name }) {
+	if (r.Templates != nil) != (req.Templates && r.Verdict == Pass) {
+		return nil, fmt.Errorf("%w: a report with other templates than were asked for", ErrUnreachable)
+	}
+	return r.having(CheckMRZDigits, CheckDocumentExpiry, CheckSelfie, CheckFaceMatch)
+}
+
+// Match asks whether somebody is the person of earlier templates. Errors as for
+// Verify.
+func (c *Client) Match(ctx context.Context, req *MatchRequest) (*Report, error) {
+	r, err := c.post(ctx, "/v1/match", req)
+	if err != nil {
+		return nil, err
+	}
+	if len(req.Selfies) > 0 {
+		return r.having(CheckSelfie, CheckFaceMatch)
+	}
+	return r.having(CheckFaceMatch)
+}
+
+// having refuses a report that passes without one of these checks.
+func (r *Report) having(names ...string) (*Report, error) {
+	for _, name := range names {
+		if r.Verdict == Pass && !slices.ContainsFunc(r.Checks, func(k Check) bool { return k.Name == name }) {
 			return nil, fmt.Errorf("%w: a report that passes without %s", ErrUnreachable, name)
 		}
 	}
@@ -129,8 +150,8 @@ func (c *Client) post(ctx context.Context, path string, in any) (*Report, error)
 }
 
 // ParseReport reads a report and refuses one that contradicts itself: a verdict
-// that is none of the three, or pass although a check did not pass or there is
-// a reason or no check at all.
+// that is none of the three, pass although a check did not pass or there is a
+// reason or no check at all, or templates without a pass or by halves.
 func ParseReport(b []byte) (*Report, error) {
 	var r Report
 	if err := json.Unmarshal(b, &r); err != nil {
@@ -152,6 +173,9 @@ func ParseReport(b []byte) (*Report, error) {
 		}
 	default:
 		return nil, fmt.Errorf("%w: a report without a verdict", ErrUnreachable)
+	}
+	if t := r.Templates; t != nil && (r.Verdict != Pass || len(t.Selfie) == 0 || len(t.Portrait) == 0) {
+		return nil, fmt.Errorf("%w: a report with templates that does not pass, or with half of them", ErrUnreachable)
 	}
 	return &r, nil
 }

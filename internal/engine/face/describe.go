@@ -58,19 +58,6 @@ func dlibAlign(mesh []Point3) affine {
 	})
 }
 
-// Template describes one face in numbers that can be compared with [Compare].
-// It is personal data: it is neither logged nor kept here.
-type Template struct {
-	dlib   []float32 // 128 values
-	mobile []float32 // 192 values of length 1; nil in the unencumbered set
-}
-
-// String hides the numbers from logs.
-func (*Template) String() string { return "face template" }
-
-// GoString hides the numbers from %#v.
-func (*Template) GoString() string { return "face template" }
-
 // ErrNotFrontal says that a face has no mesh and cannot be described: it is seen
 // from the side, or was not found by this package.
 var ErrNotFrontal = errors.New("face: not seen from the front, cannot be described")
@@ -89,7 +76,7 @@ func (e *Engine) Describe(img image.Image, f Face) (*Template, error) {
 	for i, p := range f.Mesh {
 		mesh[i] = Point3{p.X - float64(r.origin.X), p.Y - float64(r.origin.Y), p.Z}
 	}
-	t := &Template{}
+	t := &Template{made: e.made}
 	chip := r.warp(dlibAlign(mesh), dlibSize, dlibSize)
 	if t.dlib, err = embed(e.dlib, chip, [3]float32{122.782, 117.001, 104.298}, 1.0/256, dlibLength); err != nil {
 		return nil, err
@@ -152,19 +139,19 @@ type Score struct {
 	Cosine float64
 	// Distance between the two dlib embeddings, 0 for the same picture, about 1.4 at most.
 	Distance float64
-	// HasCosine is false where either template lacks the second embedding.
+	// HasCosine is false in the unencumbered set, which lacks the second embedding.
 	HasCosine bool
 }
 
-// strangers is what Compare answers where there is nothing to compare: no
-// threshold that means anything accepts it.
+// strangers is what Compare answers beside an error: no threshold that means
+// anything accepts it.
 var strangers = Score{Fused: -100, Cosine: -1, Distance: 10}
 
-// Compare scores two templates; the order does not matter. A missing or foreign
-// template is as unlike as can be.
-func Compare(a, b *Template) Score {
-	if a == nil || b == nil || len(a.dlib) != dlibLength || len(b.dlib) != dlibLength {
-		return strangers
+// Compare scores two templates; the order does not matter. Templates of
+// different models, or none at all, are neither like nor unlike: [ErrForeign].
+func Compare(a, b *Template) (Score, error) {
+	if a == nil || b == nil || a.made != b.made || len(a.dlib) != dlibLength || len(b.dlib) != dlibLength || len(a.mobile) != len(b.mobile) {
+		return strangers, ErrForeign
 	}
 	var s Score
 	for i := range a.dlib {
@@ -173,13 +160,13 @@ func Compare(a, b *Template) Score {
 	}
 	s.Distance = math.Sqrt(s.Distance)
 	s.Fused = ((1 - s.Distance) - 0.38) / 0.11
-	if len(a.mobile) == mobileLength && len(b.mobile) == mobileLength {
+	if len(a.mobile) == mobileLength {
 		s.HasCosine = true
 		s.Cosine = dot(a.mobile, b.mobile)
 		s.Fused += (s.Cosine - 0.35) / 0.16
 	}
 	if !finite(s.Fused) {
-		return strangers
+		return strangers, ErrTemplate
 	}
-	return s
+	return s, nil
 }

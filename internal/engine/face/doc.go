@@ -9,6 +9,10 @@
 //	face    -> aligned 150 x 150 -> dlib ResNet       Describe
 //	        -> aligned 112 x 112 -> MobileFaceNet     (model set "full" only)
 //	two templates -> cosine, distance, fused score    Compare
+//	template <-> bytes, with the models' fingerprint  MarshalBinary, Engine.Template
+//
+// A template that is kept says which models made it, and only templates of the
+// same models are compared; whoever changes a model enrols people again.
 //
 // Without the networks nothing is found and nothing compared: Open fails with
 // [ErrUnavailable] and there is no engine to ask.

@@ -40,6 +40,7 @@ type Engine struct {
 	detector, mesh, dlib *network
 	second               *network // nil in the unencumbered set
 	models               []api.Model
+	made                 origin // of the templates
 }
 
 // Open loads the networks of a set. It fails with an error that is
@@ -88,6 +89,7 @@ func Open(cache Cache, set string) (*Engine, error) {
 		e.Close()
 		return nil, err
 	}
+	e.made = originOf(e.models)
 	return e, nil
 }
 

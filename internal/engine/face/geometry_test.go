@@ -1,6 +1,7 @@
 package face
 
 import (
+	"errors"
 	"image"
 	"image/color"
 	"math"
@@ -330,25 +331,31 @@ func template(dlib, mobile float32) *Template {
 }
 
 func TestCompare(t *testing.T) {
-	nan := template(0, 1)
+	nan, other := template(0, 1), template(0, 1)
 	nan.dlib[3] = float32(math.NaN())
+	other.made[0] = 1
 	for _, tc := range []struct {
 		name string
 		a, b *Template
 		want Score
+		err  error
 	}{
-		{"at the operating point", template(0, 1), template(0.55, 0.5), Score{0.15/0.16 + 0.07/0.11, 0.5, 0.55, true}},
-		{"the same", template(0.2, 1), template(0.2, 1), Score{0.65/0.16 + 0.62/0.11, 1, 0, true}},
-		{"one without the second model", template(0, 1), template(0.55, 0), Score{0.07 / 0.11, 0, 0.55, false}},
-		{"nothing", nil, template(0, 1), strangers},
-		{"empty", &Template{}, &Template{}, strangers},
-		{"not a number", nan, template(0, 1), strangers},
+		{"at the operating point", template(0, 1), template(0.55, 0.5), Score{0.15/0.16 + 0.07/0.11, 0.5, 0.55, true}, nil},
+		{"the same", template(0.2, 1), template(0.2, 1), Score{0.65/0.16 + 0.62/0.11, 1, 0, true}, nil},
+		{"both without the second model", template(0, 0), template(0.55, 0), Score{0.07 / 0.11, 0, 0.55, false}, nil},
+		{"one without the second model", template(0, 1), template(0.55, 0), strangers, ErrForeign},
+		{"other models", template(0, 1), other, strangers, ErrForeign},
+		{"nothing", nil, template(0, 1), strangers, ErrForeign},
+		{"empty", &Template{}, &Template{}, strangers, ErrForeign},
+		{"not a number", nan, template(0, 1), strangers, ErrTemplate},
 	} {
-		for _, got := range []Score{Compare(tc.a, tc.b), Compare(tc.b, tc.a)} {
+		for range 2 {
+			got, err := Compare(tc.a, tc.b)
 			if math.Abs(got.Fused-tc.want.Fused) > 1e-5 || math.Abs(got.Cosine-tc.want.Cosine) > 1e-6 ||
-				math.Abs(got.Distance-tc.want.Distance) > 1e-6 || got.HasCosine != tc.want.HasCosine {
-				t.Errorf("%s: %+v, want %+v", tc.name, got, tc.want)
+				math.Abs(got.Distance-tc.want.Distance) > 1e-6 || got.HasCosine != tc.want.HasCosine || !errors.Is(err, tc.err) {
+				t.Errorf("%s: %+v, %v, want %+v, %v", tc.name, got, err, tc.want, tc.err)
 			}
+			tc.a, tc.b = tc.b, tc.a
 		}
 	}
 }

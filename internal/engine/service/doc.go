@@ -5,7 +5,7 @@
 //	              | waits for one of the workers, first come first served
 //	           body (at most 49 MB) -> JSON --no--> 400 invalid_request, 413 image_too_large
 //	              |
-//	           worker: verify | document | selfie
+//	           worker: verify | document | selfie | match
 //	              |                    \--- time runs out --> 504 engine_timeout
 //	           200 Report              \--- panic ----------> 500 engine_error
 //
@@ -16,7 +16,8 @@
 //
 // Every picture may have 12 MB (engine.MaxPicture). The default body holds three
 // such pictures in base64: front, back and one selfie, or up to five selfies
-// that have 12 MB together, which is what the capture pages let through.
+// that have 12 MB together, which is what the capture pages let through. Templates
+// (engine.MaxTemplate) are small beside them.
 //
 // Without models, or built without cgo, the service runs and answers
 // cannot_tell. It is for callers on the same machine: it has no

@@ -23,6 +23,7 @@ type Judge interface {
 	Verify(context.Context, *api.VerifyRequest) (*api.Report, error)
 	Document(context.Context, *api.DocumentRequest) (*api.Report, error)
 	Selfie(context.Context, *api.SelfieRequest) (*api.Report, error)
+	Match(context.Context, *api.MatchRequest) (*api.Report, error)
 	Models() (models []api.Model, present bool)
 }
 
@@ -70,6 +71,7 @@ func Handler(judge Judge, bounds Bounds, log *slog.Logger) http.Handler {
 	mux.HandleFunc("POST /v1/verify", serve(h, checkVerify, judge.Verify))
 	mux.HandleFunc("POST /v1/document", serve(h, checkDocument, judge.Document))
 	mux.HandleFunc("POST /v1/selfie", serve(h, func(*api.SelfieRequest) error { return nil }, judge.Selfie))
+	mux.HandleFunc("POST /v1/match", serve(h, checkMatch, judge.Match))
 	mux.HandleFunc("GET /healthz", h.health)
 	return mux
 }
@@ -227,7 +229,7 @@ func invalid(ctx context.Context, err error, limit int64) *problem {
 	case strings.HasPrefix(err.Error(), "json: unknown field "):
 		message = "There is no field " + strings.TrimPrefix(err.Error(), "json: unknown field ") + "."
 	case strings.HasPrefix(err.Error(), "illegal base64"):
-		message = "A picture is not base64."
+		message = "A picture or template is not base64."
 	}
 	return &problem{http.StatusBadRequest, api.ReasonInvalidRequest, message}
 }
@@ -238,13 +240,61 @@ type fieldError string
 func (e fieldError) Error() string { return string(e) }
 
 func checkVerify(r *api.VerifyRequest) error {
-	if !slices.Contains([]string{api.LivenessNone, api.LivenessPassive, api.LivenessActive}, r.LivenessMode) {
-		return fieldError("The field \"liveness_mode\" must be none, passive or active.")
+	if err := checkLiveness(r.LivenessMode); err != nil {
+		return err
 	}
-	if len(r.Selfies) > engine.MaxSelfies {
-		return fieldError(fmt.Sprintf("The field \"selfies\" may hold at most %d pictures.", engine.MaxSelfies))
+	if err := checkSelfies(r.Selfies); err != nil {
+		return err
 	}
 	return checkTypes(r.DocumentTypes, r.DocumentFront)
+}
+
+func checkMatch(r *api.MatchRequest) error {
+	if err := checkLiveness(r.LivenessMode); err != nil {
+		return err
+	}
+	if (len(r.Selfies) > 0) == (len(r.Probes) > 0) {
+		return fieldError("Exactly one of the fields \"selfies\" and \"probes\" must be given.")
+	}
+	if len(r.Probes) > 0 && r.LivenessMode != api.LivenessNone {
+		return fieldError("The field \"liveness_mode\" must be none where \"probes\" is given: a template shows nobody alive.")
+	}
+	if err := checkSelfies(r.Selfies); err != nil {
+		return err
+	}
+	if len(r.References) == 0 {
+		return fieldError("The field \"references\" is missing.")
+	}
+	if err := checkTemplates("probes", r.Probes); err != nil {
+		return err
+	}
+	return checkTemplates("references", r.References)
+}
+
+func checkLiveness(mode string) error {
+	if !slices.Contains([]string{api.LivenessNone, api.LivenessPassive, api.LivenessActive}, mode) {
+		return fieldError("The field \"liveness_mode\" must be none, passive or active.")
+	}
+	return nil
+}
+
+func checkSelfies(list [][]byte) error {
+	if len(list) > engine.MaxSelfies {
+		return fieldError(fmt.Sprintf("The field \"selfies\" may hold at most %d pictures.", engine.MaxSelfies))
+	}
+	return nil
+}
+
+func checkTemplates(field string, list [][]byte) error {
+	if len(list) > engine.MaxTemplates {
+		return fieldError(fmt.Sprintf("The field %q may hold at most %d templates.", field, engine.MaxTemplates))
+	}
+	for _, b := range list {
+		if len(b) == 0 || len(b) > engine.MaxTemplate {
+			return fieldError(fmt.Sprintf("A template in the field %q must have 1 to %d bytes.", field, engine.MaxTemplate))
+		}
+	}
+	return nil
 }
 
 func checkDocument(r *api.DocumentRequest) error { return checkTypes(r.DocumentTypes, r.DocumentFront) }

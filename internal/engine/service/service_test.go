@@ -3,6 +3,7 @@ package service_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
@@ -39,7 +40,10 @@ func (j judge) Document(ctx context.Context, r *api.DocumentRequest) (*api.Repor
 	return &api.Report{Verdict: api.Fail, Reason: api.ReasonMRZNotFound}, nil
 }
 func (j judge) Selfie(context.Context, *api.SelfieRequest) (*api.Report, error) { return passed(), nil }
-func (j judge) Models() ([]api.Model, bool)                                     { return []api.Model{{Name: "m"}}, true }
+func (j judge) Match(ctx context.Context, _ *api.MatchRequest) (*api.Report, error) {
+	return j.verify(ctx)
+}
+func (j judge) Models() ([]api.Model, bool) { return []api.Model{{Name: "m"}}, true }
 
 func pass(context.Context) (*api.Report, error) { return passed(), nil }
 
@@ -64,30 +68,82 @@ func TestClient(t *testing.T) {
 	if rep, err := c.Selfie(t.Context(), &api.SelfieRequest{}); err != nil || rep.Verdict != api.Pass {
 		t.Errorf("%+v, %v", rep, err)
 	}
+	templates := make([][]byte, engine.MaxTemplates)
+	for i := range templates {
+		templates[i] = make([]byte, engine.MaxTemplate)
+	}
+	for _, req := range []*api.MatchRequest{
+		{Selfies: [][]byte{{1}}, References: templates, LivenessMode: api.LivenessNone},
+		{Selfies: [][]byte{{1}}, References: templates, LivenessMode: api.LivenessPassive},
+		{Probes: templates, References: templates[:1], LivenessMode: api.LivenessNone},
+	} {
+		if rep, err := c.Match(t.Context(), req); err != nil || rep.Verdict != api.Pass {
+			t.Errorf("%+v, %v", rep, err)
+		}
+	}
+}
+
+// TestVerifyTemplatesOverTheWire: templates come through as they were sent, and
+// a judge that gives some to nobody who asked is not believed.
+func TestVerifyTemplatesOverTheWire(t *testing.T) {
+	want := &api.Templates{Selfie: []byte{0, 1, 255}, Portrait: []byte{2}}
+	srv, _ := start(t, func(context.Context) (*api.Report, error) {
+		r := passed()
+		r.Templates = want
+		return r, nil
+	}, service.Bounds{})
+	c := api.New(srv.URL, nil)
+	req := &api.VerifyRequest{DocumentFront: []byte{1}, LivenessMode: api.LivenessNone, Templates: true}
+	rep, err := c.Verify(t.Context(), req)
+	if err != nil || !bytes.Equal(rep.Templates.Selfie, want.Selfie) || !bytes.Equal(rep.Templates.Portrait, want.Portrait) {
+		t.Errorf("%v", err)
+	}
+	req.Templates = false
+	if _, err := c.Verify(t.Context(), req); !errors.Is(err, api.ErrUnreachable) {
+		t.Errorf("unasked: %v", err)
+	}
 }
 
 func TestRefusals(t *testing.T) {
 	srv, _ := start(t, pass, service.Bounds{MaxBody: 1 << 20})
 	const ok = `"document_front":"AA==","liveness_mode":"none"`
+	const match = `"references":["AA=="],"liveness_mode":"none"`
+	long := base64.StdEncoding.EncodeToString(make([]byte, engine.MaxTemplate+1))
 	for name, c := range map[string]struct {
 		method, path, body string
 		status             int
 		reason, names      string
 	}{
-		"not JSON":        {"POST", "/v1/verify", "hello", 400, api.ReasonInvalidRequest, "JSON"},
-		"nothing":         {"POST", "/v1/verify", "", 400, api.ReasonInvalidRequest, "JSON"},
-		"two objects":     {"POST", "/v1/verify", "{" + ok + "}{}", 400, api.ReasonInvalidRequest, "JSON"},
-		"unknown field":   {"POST", "/v1/verify", `{"document_frnt":"AA=="}`, 400, api.ReasonInvalidRequest, "document_frnt"},
-		"wrong type":      {"POST", "/v1/verify", `{"document_types":"passport"}`, 400, api.ReasonInvalidRequest, "document_types"},
-		"not base64":      {"POST", "/v1/verify", `{"document_front":"%"}`, 400, api.ReasonInvalidRequest, "base64"},
-		"liveness":        {"POST", "/v1/verify", `{"document_front":"AA==","liveness_mode":"maybe"}`, 400, api.ReasonInvalidRequest, "liveness_mode"},
-		"liveness absent": {"POST", "/v1/verify", `{"document_front":"AA=="}`, 400, api.ReasonInvalidRequest, "liveness_mode"},
-		"document type":   {"POST", "/v1/verify", `{"document_types":["library_card"],` + ok + `}`, 400, api.ReasonInvalidRequest, "document_types"},
-		"no document":     {"POST", "/v1/document", `{}`, 400, api.ReasonInvalidRequest, "document_front"},
-		"selfies":         {"POST", "/v1/verify", `{"selfies":["AA==","AA==","AA==","AA==","AA==","AA=="],` + ok + `}`, 400, api.ReasonInvalidRequest, "selfies"},
-		"too large":       {"POST", "/v1/verify", `{"document_front":"` + strings.Repeat("A", 1<<20) + `"}`, 413, api.ReasonImageTooLarge, "MB"},
-		"method":          {"GET", "/v1/verify", "", 405, "", ""},
-		"path":            {"POST", "/v1/other", "{}", 404, "", ""},
+		"not JSON":              {"POST", "/v1/verify", "hello", 400, api.ReasonInvalidRequest, "JSON"},
+		"nothing":               {"POST", "/v1/verify", "", 400, api.ReasonInvalidRequest, "JSON"},
+		"two objects":           {"POST", "/v1/verify", "{" + ok + "}{}", 400, api.ReasonInvalidRequest, "JSON"},
+		"unknown field":         {"POST", "/v1/verify", `{"document_frnt":"AA=="}`, 400, api.ReasonInvalidRequest, "document_frnt"},
+		"wrong type":            {"POST", "/v1/verify", `{"document_types":"passport"}`, 400, api.ReasonInvalidRequest, "document_types"},
+		"not base64":            {"POST", "/v1/verify", `{"document_front":"%"}`, 400, api.ReasonInvalidRequest, "base64"},
+		"liveness":              {"POST", "/v1/verify", `{"document_front":"AA==","liveness_mode":"maybe"}`, 400, api.ReasonInvalidRequest, "liveness_mode"},
+		"liveness absent":       {"POST", "/v1/verify", `{"document_front":"AA=="}`, 400, api.ReasonInvalidRequest, "liveness_mode"},
+		"document type":         {"POST", "/v1/verify", `{"document_types":["library_card"],` + ok + `}`, 400, api.ReasonInvalidRequest, "document_types"},
+		"no document":           {"POST", "/v1/document", `{}`, 400, api.ReasonInvalidRequest, "document_front"},
+		"selfies":               {"POST", "/v1/verify", `{"selfies":["AA==","AA==","AA==","AA==","AA==","AA=="],` + ok + `}`, 400, api.ReasonInvalidRequest, "selfies"},
+		"selfies and probes":    {"POST", "/v1/match", `{"selfies":["AA=="],"probes":["AA=="],` + match + `}`, 400, api.ReasonInvalidRequest, "probes"},
+		"no selfies, no probes": {"POST", "/v1/match", `{"selfies":[],` + match + `}`, 400, api.ReasonInvalidRequest, "probes"},
+		"six selfies":           {"POST", "/v1/match", `{"selfies":["AA==","AA==","AA==","AA==","AA==","AA=="],` + match + `}`, 400, api.ReasonInvalidRequest, "selfies"},
+		"six probes":            {"POST", "/v1/match", `{"probes":["AA==","AA==","AA==","AA==","AA==","AA=="],` + match + `}`, 400, api.ReasonInvalidRequest, "probes"},
+		"empty probe":           {"POST", "/v1/match", `{"probes":["AA==",""],` + match + `}`, 400, api.ReasonInvalidRequest, "probes"},
+		"long probe":            {"POST", "/v1/match", `{"probes":["` + long + `"],` + match + `}`, 400, api.ReasonInvalidRequest, "probes"},
+		"no references":         {"POST", "/v1/match", `{"selfies":["AA=="],"liveness_mode":"none"}`, 400, api.ReasonInvalidRequest, "references"},
+		"six references":        {"POST", "/v1/match", `{"selfies":["AA=="],"references":["AA==","AA==","AA==","AA==","AA==","AA=="],"liveness_mode":"none"}`, 400, api.ReasonInvalidRequest, "references"},
+		"empty reference":       {"POST", "/v1/match", `{"selfies":["AA=="],"references":[null],"liveness_mode":"none"}`, 400, api.ReasonInvalidRequest, "references"},
+		"long reference":        {"POST", "/v1/match", `{"selfies":["AA=="],"references":["` + long + `"],"liveness_mode":"none"}`, 400, api.ReasonInvalidRequest, "references"},
+		"reference not base64":  {"POST", "/v1/match", `{"selfies":["AA=="],"references":["%"],"liveness_mode":"none"}`, 400, api.ReasonInvalidRequest, "base64"},
+		"match, liveness":       {"POST", "/v1/match", `{"selfies":["AA=="],"references":["AA=="]}`, 400, api.ReasonInvalidRequest, "liveness_mode"},
+		"probes alive":          {"POST", "/v1/match", `{"probes":["AA=="],"references":["AA=="],"liveness_mode":"passive"}`, 400, api.ReasonInvalidRequest, "liveness_mode"},
+		"match, unknown field":  {"POST", "/v1/match", `{"selfie":"AA==",` + match + `}`, 400, api.ReasonInvalidRequest, "selfie"},
+		"match, too large":      {"POST", "/v1/match", `{"selfies":["` + strings.Repeat("A", 1<<20) + `"]}`, 413, api.ReasonImageTooLarge, "MB"},
+		"match, method":         {"GET", "/v1/match", "", 405, "", ""},
+		"too large":             {"POST", "/v1/verify", `{"document_front":"` + strings.Repeat("A", 1<<20) + `"}`, 413, api.ReasonImageTooLarge, "MB"},
+		"method":                {"GET", "/v1/verify", "", 405, "", ""},
+		"path":                  {"POST", "/v1/other", "{}", 404, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			req, _ := http.NewRequestWithContext(t.Context(), c.method, srv.URL+c.path, strings.NewReader(c.body))
@@ -231,8 +287,11 @@ func TestBreaks(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			srv, log := start(t, verify, service.Bounds{Workers: 1})
 			c := api.New(srv.URL, nil)
-			for range 3 { // the worker survives
+			for i := range 3 { // the worker survives
 				rep, err := c.Verify(t.Context(), &api.VerifyRequest{DocumentFront: []byte{1}, LivenessMode: api.LivenessNone})
+				if i == 2 {
+					rep, err = c.Match(t.Context(), &api.MatchRequest{Probes: [][]byte{{1}}, References: [][]byte{{1}}, LivenessMode: api.LivenessNone})
+				}
 				var s *api.StatusError
 				if rep != nil || !errors.As(err, &s) || s.Status != 500 || api.Reason(err) != api.ReasonEngineError {
 					t.Errorf("%+v, %v", rep, err)
@@ -266,6 +325,12 @@ func TestRunWithoutModels(t *testing.T) {
 			t.Errorf("%+v", k)
 		}
 	}
+	for _, req := range []*api.MatchRequest{{Selfies: [][]byte{{1}}}, {Probes: [][]byte{{1}}}} {
+		req.References, req.LivenessMode = [][]byte{{1}}, api.LivenessNone
+		if rep, err := c.Match(ctx, req); err != nil || rep.Verdict != api.CannotTell || rep.Reason != api.ReasonModelsMissing {
+			t.Errorf("%+v, %v", rep, err)
+		}
+	}
 	http.DefaultClient.CloseIdleConnections()
 	cancel()
 	if err := <-done; err != nil {
@@ -287,4 +352,52 @@ func TestRunRefuses(t *testing.T) {
 			t.Errorf("%+v runs", o)
 		}
 	}
+}
+
+// FuzzMatch: whatever the body, the answer is a report or a problem, and nothing
+// of another shape reaches the judge.
+func FuzzMatch(f *testing.F) {
+	for _, body := range []string{
+		`{"selfies":["AA=="],"references":["AA=="],"liveness_mode":"none"}`,
+		`{"probes":["AA=="],"references":["AA==","AA=="],"liveness_mode":"none"}`,
+		`{"probes":["AA=="],"references":["AA=="],"liveness_mode":"active"}`,
+		`{"selfies":null,"references":[]}`, `[]`, `{`, ``,
+	} {
+		f.Add([]byte(body))
+	}
+	h := service.Handler(shape{}, service.Bounds{}, slog.New(slog.DiscardHandler))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("POST", "/v1/match", bytes.NewReader(body)))
+		switch w.Code {
+		case http.StatusOK:
+			if _, err := api.ParseReport(w.Body.Bytes()); err != nil {
+				t.Error(err)
+			}
+		case http.StatusBadRequest:
+			var p api.Problem
+			if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || p.Reason != api.ReasonInvalidRequest {
+				t.Errorf("%+v, %v", p, err)
+			}
+		default:
+			t.Errorf("HTTP %d", w.Code)
+		}
+	})
+}
+
+// shape is a judge that passes only a request to match of the documented shape.
+type shape struct{}
+
+func (shape) Verify(context.Context, *api.VerifyRequest) (*api.Report, error) { return passed(), nil }
+func (shape) Document(context.Context, *api.DocumentRequest) (*api.Report, error) {
+	return passed(), nil
+}
+func (shape) Selfie(context.Context, *api.SelfieRequest) (*api.Report, error) { return passed(), nil }
+func (shape) Models() ([]api.Model, bool)                                     { return nil, true }
+func (shape) Match(_ context.Context, r *api.MatchRequest) (*api.Report, error) {
+	selfies, probes, references := len(r.Selfies), len(r.Probes), len(r.References)
+	if (selfies == 0) == (probes == 0) || max(selfies, probes, references) > 5 || references == 0 || probes > 0 && r.LivenessMode != api.LivenessNone {
+		return nil, errors.New("of another shape")
+	}
+	return passed(), nil
 }
