@@ -19,6 +19,11 @@ import (
 const (
 	ServiceDocuverify   = "docuverify"
 	ServiceAdminConsole = "adminconsole"
+	ServiceSessions     = "sessions"
+	ServiceUsers        = "user_management"
+	// ServiceWorkflow is a name of ours: the directory lists no such service
+	// (see Config.WorkflowBase).
+	ServiceWorkflow = "workflowapi"
 )
 
 // Config describes a tenant's community and who calls it. DNS, LicenseKey, and
@@ -46,6 +51,9 @@ type Config struct {
 	// AllowedHosts are hosts (NAME or NAME:PORT), besides DNS and the tenant's
 	// own aliases, on which services and session links may live.
 	AllowedHosts []string
+	// WorkflowBase is the base URL of the Workflow API, which the service
+	// directory does not list; "" means https://DNS/workflowapi.
+	WorkflowBase string
 	// MaxBody bounds an answer, in bytes; 0 means 16 MiB.
 	MaxBody int64
 	// Timeout bounds each call with all its attempts; 0 means 30 seconds. The
@@ -99,7 +107,15 @@ func NewClient(cfg Config) (*Client, error) {
 	if cfg.AppID == "" {
 		cfg.AppID = "blockid-go"
 	}
-	w, err := newWire(cfg.HTTPClient, append([]string{cfg.DNS}, cfg.AllowedHosts...), cfg.MaxBody, cfg.Timeout, cfg.Now)
+	hosts := append([]string{cfg.DNS}, cfg.AllowedHosts...)
+	if cfg.WorkflowBase != "" {
+		u, err := url.Parse(cfg.WorkflowBase)
+		if err != nil || u.Scheme != "https" || u.Host == "" {
+			return fail("WorkflowBase must be an https URL")
+		}
+		hosts = append(hosts, u.Host)
+	}
+	w, err := newWire(cfg.HTTPClient, hosts, cfg.MaxBody, cfg.Timeout, cfg.Now)
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +177,7 @@ func (c *Client) route(ctx context.Context, service string) (*route, error) {
 			// for two plaintexts. The request id is what makes requests unique.
 			"Licensekey": {string(shared.appendSeal(nil, []byte(c.cfg.LicenseKey)))},
 		}
-		if service == ServiceAdminConsole {
+		if service == ServiceAdminConsole || service == ServiceUsers {
 			r.headers["X-Tenanttag"] = []string{com.TenantTag}
 		}
 		return r, nil
@@ -210,43 +226,57 @@ type call struct {
 	service string
 	method  string
 	path    string // escaped; follows the service's base URL
-	body    any    // sealed as JSON; nil for none
+	header  http.Header
+	key     *PrivateKey // ours in this call; nil for the client's
+	body    any         // sent as JSON; nil for none
+	plain   bool        // body goes out in clear
+	status  int         // the one success status; 0 for any 2xx
 	// clear accepts an answer that is not sealed. Calls that change something
 	// have it; their answers are no verdicts.
 	clear bool
+	// raw takes the answer as it is: what is sealed in it is not for us to open
+	// here, or not by the service.
+	raw bool
+}
+
+// answer is what came back.
+type answer struct {
+	plain  []byte
+	sealed bool // plain was decrypted
+	route  *route
 }
 
 // do makes a call and returns the plaintext of its answer. When one side
 // cannot open what the other sealed, keys have probably been rotated: it
 // forgets all that discovery told and tries once more, with a new request id.
-func (c *Client) do(ctx context.Context, k call) ([]byte, *route, error) {
+func (c *Client) do(ctx context.Context, k call) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.wire.timeout)
 	defer cancel()
 	var body []byte
 	if k.body != nil {
 		var err error
 		if body, err = json.Marshal(k.body); err != nil {
-			return nil, nil, asError(&Error{Kind: KindInvalid, detail: "request cannot be encoded", err: err}, k.op, k.service)
+			return answer{}, asError(&Error{Kind: KindInvalid, detail: "request cannot be encoded", err: err}, k.op, k.service)
 		}
 	}
 	r, err := c.route(ctx, k.service)
 	if err != nil {
-		return nil, nil, asError(err, k.op, k.service)
+		return answer{}, asError(err, k.op, k.service)
 	}
-	plain, err := c.attempt(ctx, r, k, body)
+	a, err := c.attempt(ctx, r, k, body)
 	if retryWithNewKeys(err, k) {
 		if c.routes.drop(k.service, r) {
 			c.communities.clear()
 			c.directories.clear()
 		}
 		if r, err = c.route(ctx, k.service); err == nil {
-			plain, err = c.attempt(ctx, r, k, body)
+			a, err = c.attempt(ctx, r, k, body)
 		}
 	}
 	if err != nil {
-		return nil, nil, asError(err, k.op, k.service)
+		return answer{}, asError(err, k.op, k.service)
 	}
-	return plain, r, nil
+	return a, nil
 }
 
 // retryWithNewKeys reports whether err speaks of keys. A call that changes
@@ -256,38 +286,73 @@ func retryWithNewKeys(err error, k call) bool {
 	return errors.As(err, &e) && e.Kind == KindDecrypt && (!k.clear || e.HTTPStatus >= 400)
 }
 
-func (c *Client) attempt(ctx context.Context, r *route, k call, body []byte) ([]byte, error) {
+func (c *Client) attempt(ctx context.Context, r *route, k call, body []byte) (answer, error) {
 	u, err := r.url(k.path)
 	if err != nil {
-		return nil, err
+		return answer{}, err
 	}
 	id, err := uuid.NewRandom()
 	if err != nil {
-		return nil, &Error{Kind: KindConfig, detail: "no randomness", err: err}
+		return answer{}, &Error{Kind: KindConfig, detail: "no randomness", err: err}
 	}
 	rid, err := json.Marshal(RequestID{TS: c.wire.now().Unix(), AppID: c.cfg.AppID, UUID: id.String()})
 	if err != nil {
-		return nil, &Error{Kind: KindConfig, detail: "AppID cannot be encoded", err: err}
+		return answer{}, &Error{Kind: KindConfig, detail: "AppID cannot be encoded", err: err}
 	}
 	header := make(http.Header, len(r.headers)+3)
 	for name, values := range r.headers {
 		header[name] = values
 	}
-	header["Requestid"] = []string{string(r.shared.appendSeal(nil, rid))}
+	for name, values := range k.header {
+		header[name] = values
+	}
+	shared := r.shared
+	if k.key != nil {
+		if shared, err = k.key.Shared(r.key); err != nil {
+			return answer{}, &Error{Kind: KindConfig, detail: "the call's key and service key are on different curves", err: err}
+		}
+		header["Publickey"] = []string{k.key.Public().String()}
+		header["Licensekey"] = []string{string(shared.appendSeal(nil, []byte(c.cfg.LicenseKey)))}
+	}
+	header["Requestid"] = []string{string(shared.appendSeal(nil, rid))}
 
-	var sealed []byte
-	if body != nil {
+	sealed := body
+	if body != nil && !k.plain {
 		const open, end = `{"data":"`, `"}`
 		sealed = make([]byte, 0, len(open)+base64.StdEncoding.EncodedLen(minSealed+len(body))+len(end))
 		sealed = append(sealed, open...)
-		sealed = r.shared.appendSeal(sealed, body)
+		sealed = shared.appendSeal(sealed, body)
 		sealed = append(sealed, end...)
 	}
-	answer, err := c.wire.send(ctx, k.method, u, header, sealed)
+	b, status, err := c.wire.exchange(ctx, k.method, u, header, sealed)
+	if err != nil {
+		return answer{}, err
+	}
+	if k.status != 0 && status != k.status {
+		if e := errorInSuccess(b); e != nil {
+			return answer{}, e
+		}
+		return answer{}, &Error{Kind: KindMalformed, HTTPStatus: status, detail: "not the status that means success here"}
+	}
+	if k.raw {
+		return answer{plain: b, route: r}, nil
+	}
+	plain, opened, err := c.open(r, k, shared, b)
+	return answer{plain, opened, r}, err
+}
+
+// ownKey makes a key pair for one session at a service: what is sealed for it
+// opens in no other session.
+func (c *Client) ownKey(ctx context.Context, service string) (*PrivateKey, error) {
+	r, err := c.route(ctx, service)
 	if err != nil {
 		return nil, err
 	}
-	return c.open(r, k, answer)
+	key, err := GenerateKey(r.key.Curve())
+	if err != nil {
+		return nil, &Error{Kind: KindConfig, detail: "cannot make a key", err: err}
+	}
+	return key, nil
 }
 
 // url joins an escaped path to the service's base.
@@ -343,35 +408,46 @@ func (s *sealedText) UnmarshalJSON(b []byte) error {
 // with the new one. (Inference from first-party scripts, which always use the
 // answer's key.) Both came from an allowed host over TLS, which is where trust
 // begins.
-func (c *Client) open(r *route, k call, answer []byte) ([]byte, error) {
+func (c *Client) open(r *route, k call, shared *SharedKey, answer []byte) (plain []byte, opened bool, err error) {
 	var env envelope
 	if err := unmarshalLenient(answer, &env); err != nil {
-		return nil, &Error{Kind: KindMalformed, HTTPStatus: 200, detail: "answer is broken JSON", err: err}
+		return nil, false, &Error{Kind: KindMalformed, HTTPStatus: 200, detail: "answer is broken JSON", err: err}
 	}
 	if !env.Data.present {
 		if e := errorInSuccess(answer); e != nil {
-			return nil, e
+			return nil, false, e
 		}
 		if k.clear {
-			return answer, nil
+			return answer, false, nil
 		}
-		return nil, &Error{Kind: KindMalformed, HTTPStatus: 200, detail: "answer is not sealed"}
+		return nil, false, &Error{Kind: KindMalformed, HTTPStatus: 200, detail: "answer is not sealed"}
 	}
 	if env.Data.broken {
-		return nil, &Error{Kind: KindDecrypt, HTTPStatus: 200, detail: "answer cannot be opened", err: ErrCiphertext}
+		return nil, false, &Error{Kind: KindDecrypt, HTTPStatus: 200, detail: "answer cannot be opened", err: ErrCiphertext}
 	}
-	shared := r.shared
 	if p := string(env.PublicKey); p != "" && p != r.key.text {
-		var err error
-		if shared, _, err = c.sharedWith(p); err != nil {
-			return nil, &Error{Kind: KindDecrypt, HTTPStatus: 200, detail: "answer names a key we cannot use", err: err}
+		if shared, err = c.sharedForAnswer(k, p); err != nil {
+			return nil, false, &Error{Kind: KindDecrypt, HTTPStatus: 200, detail: "answer names a key we cannot use", err: err}
 		}
 	}
-	plain, err := shared.openRaw(env.Data.raw)
-	if err != nil {
-		return nil, &Error{Kind: KindDecrypt, HTTPStatus: 200, detail: "answer cannot be opened", err: err}
+	if plain, err = shared.openRaw(env.Data.raw); err != nil {
+		return nil, false, &Error{Kind: KindDecrypt, HTTPStatus: 200, detail: "answer cannot be opened", err: err}
 	}
-	return plain, nil
+	return plain, true, nil
+}
+
+// sharedForAnswer is what the call's key, ours or its own, shares with the key
+// that an answer names.
+func (c *Client) sharedForAnswer(k call, text string) (*SharedKey, error) {
+	if k.key == nil {
+		s, _, err := c.sharedWith(text)
+		return s, err
+	}
+	p, err := ParsePublicKey(c.cfg.Curve, text)
+	if err != nil {
+		return nil, err
+	}
+	return k.key.Shared(p)
 }
 
 // errorInSuccess recognises an error body that came with a 2xx status: one of
@@ -387,7 +463,7 @@ func errorInSuccess(body []byte) *Error {
 	_ = json.Unmarshal(body, &w) // another type of status stays nil
 	code, _ := strconv.Atoi(v.code)
 	e := &Error{Kind: kindOfStatus(code), HTTPStatus: 200, Code: v.code, Message: v.message, Param: v.param,
-		RetryAfter: v.retryAfter, detail: "error inside a success answer"}
+		RetryAfter: v.retryAfter, Extra: v.extra, detail: "error inside a success answer"}
 	switch {
 	case code >= 400 && code < 600:
 		if code <= http.StatusUnauthorized && strings.Contains(strings.ToLower(v.message), "decrypt") {

@@ -146,7 +146,7 @@ func TestDiscovery(t *testing.T) {
 		t.Errorf("%+v, %v", com, err)
 	}
 	d, err := byID.Directory(t.Context())
-	if err != nil || d["idproofingapi"] != "http://idproofing-api:8888" || d["docuverify"] != f.srv.URL+"/docuverify" || len(d) != 4 {
+	if err != nil || d["idproofingapi"] != "http://idproofing-api:8888" || d["docuverify"] != f.srv.URL+"/docuverify" || len(d) != 6 {
 		t.Errorf("%v, %v", d, err)
 	}
 	_, err = f.client(t, func(c *blockid.Config) { c.Community = "other" }).Community(t.Context())

@@ -1,6 +1,7 @@
 package blockid
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"maps"
@@ -140,6 +141,10 @@ func parseCommunity(b []byte) (*Community, error) {
 	return com, nil
 }
 
+// segment reports whether s, once escaped, is one segment of a path. Escaping
+// leaves dots alone, and these two would change the path.
+func segment(s string) bool { return s != "" && s != "." && s != ".." }
+
 // headerSafe reports whether s is visible ASCII.
 func headerSafe(s string) bool {
 	for i := range len(s) {
@@ -197,6 +202,9 @@ func parseDirectory(b []byte) (map[string]string, error) {
 // base returns the checked base URL of a service, without a trailing slash.
 func (c *Client) base(service string, com *Community, dir *directory) (*url.URL, error) {
 	raw, ok := dir.urls[service]
+	if service == ServiceWorkflow {
+		raw, ok = cmp.Or(c.cfg.WorkflowBase, "https://"+c.cfg.DNS+"/workflowapi"), true
+	}
 	if !ok {
 		return nil, malformed("service directory does not list this service")
 	}

@@ -1,7 +1,9 @@
 // Package blockid speaks the wire protocol of 1Kosmos BlockID: key agreement,
 // the encrypted envelope, service discovery, identity verification (IDV)
-// sessions and identity assurance levels (IAL). It also has a client for the
-// Bearer-token "/v1" profile that 1Kosmos shows on its integration pages.
+// sessions, identity assurance levels (IAL), and the ways to have a known user
+// recognised by their face: UWL 2.0 sessions and the Workflow API. It also has a
+// client for the Bearer-token "/v1" profile that 1Kosmos shows on its integration
+// pages.
 //
 // It is an independent implementation, written from public documentation and
 // from observed behaviour. It is not made, endorsed or supported by 1Kosmos.
@@ -37,6 +39,19 @@
 // relays it. The proof JWTs inside are signed with a symmetric key (HS256)
 // that only 1Kosmos holds, so nobody else can verify them; this package parses
 // their structure and claims nothing more.
+//
+// An answer to a UWL session is sealed by the app of whoever took it, and says
+// whom it is about as that app likes. [Client.Authenticate] believes nothing of it
+// but the wallet, and that only if the answer was sealed with the key that the
+// admin console has for this wallet. Each session has a key pair of its own, on our
+// side, so that an answer given to one opens in no other.
+//
+//	NewSession ----> link, shown as a code ----> app reads it, posts an answer
+//	    |                                            | sealed: app key, session key
+//	    v                                            v
+//	SessionAnswer <---- 404 pending, 400 expired, 200 the answer
+//	    |
+//	Authenticate: user info of the answer's DID: same key? which users?
 //
 // A status that this package does not know is [StatusUnknown], never success.
 // Neither is an answer that contradicts itself or is about another session.

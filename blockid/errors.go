@@ -36,6 +36,12 @@ const (
 	// KindDecrypt: one side could not open what the other sealed, even after
 	// keys were fetched anew.
 	KindDecrypt Kind = "decrypt"
+	// KindAnswerKey: the answer to a session names a key that is no key on the
+	// tenant's curve.
+	KindAnswerKey Kind = "answer_key"
+	// KindUntrustedAnswer: the answer to a session is not signed for by the
+	// wallet it names: user info knows no such wallet, or with another key.
+	KindUntrustedAnswer Kind = "untrusted_answer"
 	// KindMalformed: an answer that is not what the protocol says: a web
 	// page, a redirect, broken or contradictory JSON, too many bytes.
 	KindMalformed Kind = "malformed"
@@ -52,7 +58,7 @@ const (
 //
 // Error() is safe to log and to show: it is made of constants and numbers.
 // Message is the vendor's own text, meant for operators only: it may quote
-// what was sent. So may the text of the wrapped error.
+// what was sent. So may the text of the wrapped error, and so may Extra.
 type Error struct {
 	Kind       Kind
 	Op         string        // the call, such as "idv.create"
@@ -62,6 +68,9 @@ type Error struct {
 	Message    string        // the vendor's text; not part of Error()
 	Param      string        // the field or header the vendor complains about
 	RetryAfter time.Duration // 0 when the service did not say
+	// Extra holds top-level fields of the error body that this package does not
+	// know; nil if there are none, or too much of them to be kept.
+	Extra map[string]json.RawMessage
 
 	detail string // a constant of ours
 	err    error
@@ -128,6 +137,30 @@ type vendorError struct {
 	message    string
 	param      string
 	retryAfter time.Duration
+	extra      map[string]json.RawMessage
+}
+
+const (
+	maxExtraFields = 16
+	maxExtra       = 8 << 10 // bytes of an error body whose unknown fields are kept
+)
+
+// extraOfError returns the fields of an error body that no vendor's shape has.
+func extraOfError(body []byte) map[string]json.RawMessage {
+	if len(body) > maxExtra {
+		return nil
+	}
+	var skip json.RawMessage
+	known := map[string]any{}
+	for _, name := range []string{"code", "errorCode", "error_code", "statusCode", "message", "errorMessage", "error",
+		"error_description", "param", "retryAfterSeconds", "errors", "status", "signature_token"} {
+		known[name] = &skip
+	}
+	extra, err := decodeObject(body, known)
+	if err != nil || len(extra) == 0 || len(extra) > maxExtraFields {
+		return nil
+	}
+	return extra
 }
 
 // maxRetryAfter bounds how long a service may tell us to stay away.
@@ -182,6 +215,7 @@ func parseVendorError(body []byte) (vendorError, bool) {
 		v.param = first(w.Errors[0].Param, scalar(v.param))
 	}
 	v.retryAfter = seconds(string(w.RetryAfter))
+	v.extra = extraOfError(body)
 	return v, v.code != "" || v.message != ""
 }
 
@@ -280,7 +314,7 @@ func answerError(status int, header http.Header, body []byte, now time.Time) *Er
 		e.detail = "unknown error body"
 		return e
 	}
-	e.Code, e.Message, e.Param = v.code, v.message, v.param
+	e.Code, e.Message, e.Param, e.Extra = v.code, v.message, v.param, v.extra
 	if e.RetryAfter == 0 {
 		e.RetryAfter = v.retryAfter
 	}

@@ -118,6 +118,41 @@ func ExampleClient_IAL() {
 	// Output: IAL1
 }
 
+// Asks whoever scans a code for their LiveID, and believes the answer only if it
+// came from the wallet of the one user.
+func ExampleClient_Authenticate() {
+	tenant := newFake("secp256k1")
+	defer tenant.srv.Close()
+	client, _ := blockid.NewClient(tenant.config())
+
+	ctx := context.Background()
+	session, err := client.NewSession(ctx, blockid.UWLRequest{
+		AuthType: blockid.AuthFace,
+		Metadata: map[string]string{"purpose": "authentication"}, // shown to the person
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	// Show session.URL as a QR code, and ask every second or two.
+	answer, err := client.Authenticate(ctx, session, "jdoe")
+	if err != nil {
+		fmt.Println(err) // nothing that could be believed: not a yes, not a no
+		return
+	}
+	switch {
+	case answer.Status == blockid.StatusPending:
+		fmt.Println("nobody answered yet")
+	case answer.Status == blockid.StatusExpired:
+		fmt.Println("open another session")
+	case answer.Belongs:
+		fmt.Println("it is jdoe")
+	default:
+		fmt.Println("it is somebody else")
+	}
+	// Output: nobody answered yet
+}
+
 // The Bearer profile takes several document types and a return address.
 func ExampleV1Client() {
 	tenant := newFake("secp256k1")

@@ -137,6 +137,9 @@ type fake struct {
 	sd       map[string]any
 	otherDNS []string
 	url      string // of created sessions
+
+	sessions map[string]*fakeSessionUWL // open UWL sessions by id
+	users    []map[string]any           // of the users service
 }
 
 const (
@@ -155,7 +158,11 @@ const (
 // newFake starts the fake on secp256k1 unless told otherwise.
 func newFake(curve string) *fake {
 	f := &fake{
-		keys:     map[string]*fakeKey{"docuverify": newFakeKey(curve), "community": newFakeKey(curve)},
+		keys: map[string]*fakeKey{
+			"docuverify": newFakeKey(curve), "community": newFakeKey(curve), "sessions": newFakeKey(curve),
+			"users-mgmt": newFakeKey(curve), "workflowapi": newFakeKey(curve),
+		},
+		sessions: map[string]*fakeSessionUWL{},
 		hits:     map[string]int{},
 		uuids:    map[string]bool{},
 		plain:    map[string]string{},
@@ -168,11 +175,13 @@ func newFake(curve string) *fake {
 	f.dns = strings.TrimPrefix(f.srv.URL, "https://")
 	f.otherDNS = []string{f.dns}
 	f.sd = map[string]any{
-		"licenses":      f.srv.URL + "/licenses",
-		"docuverify":    f.srv.URL + "/docuverify",
-		"adminconsole":  f.srv.URL,
-		"idproofingapi": "http://idproofing-api:8888", // as in the wild: internal, and nobody's business
-		"future":        map[string]any{"shape": true},
+		"licenses":        f.srv.URL + "/licenses",
+		"docuverify":      f.srv.URL + "/docuverify",
+		"adminconsole":    f.srv.URL,
+		"sessions":        f.srv.URL + "/sessions",
+		"user_management": f.srv.URL + "/users-mgmt",
+		"idproofingapi":   "http://idproofing-api:8888", // as in the wild: internal, and nobody's business
+		"future":          map[string]any{"shape": true},
 	}
 	f.url = f.srv.URL + "/idproofing/session/" + fakeSession
 	return f
@@ -252,10 +261,16 @@ func (f *fake) serve(w http.ResponseWriter, r *http.Request) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		writeJSON(w, 200, f.sd)
-	case path == pathKeys && r.Method == http.MethodGet:
+	case strings.HasSuffix(path, "/publickeys") && r.Method == http.MethodGet && f.keys[strings.Split(path, "/")[1]] != nil:
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		writeJSON(w, 200, map[string]string{"publicKey": f.keys["docuverify"].public()})
+		writeJSON(w, 200, map[string]string{"publicKey": f.keys[strings.Split(path, "/")[1]].public()})
+	case strings.HasPrefix(path, "/sessions/session/"):
+		f.serveUWL(w, r)
+	case strings.HasPrefix(path, "/users-mgmt/") && r.Method == http.MethodPost:
+		f.serveUsers(w, r)
+	case strings.HasPrefix(path, "/workflowapi/"):
+		f.serveSealed(w, r, "workflowapi")
 	case strings.HasPrefix(path, "/docuverify/") && r.Method == http.MethodPost:
 		f.serveSealed(w, r, "docuverify")
 	case strings.HasPrefix(path, "/api/r1/community/") && r.Method == http.MethodGet:
@@ -293,24 +308,23 @@ func (f *fake) serveInfo(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// serveSealed does what a service does with an encrypted request, in order.
-func (f *fake) serveSealed(w http.ResponseWriter, r *http.Request, service string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+// admit does what a service does with the headers of an encrypted request, in
+// order. When it returns false it has answered. Call it with mu held.
+func (f *fake) admit(w http.ResponseWriter, r *http.Request, service string) (s seen, ok bool) {
 	key, caller := f.keys[service], r.Header.Get("publickey")
-	s := seen{Path: r.URL.EscapedPath(), Header: r.Header.Clone()}
+	s = seen{Path: r.URL.EscapedPath(), Header: r.Header.Clone()}
 	var err error
 	if s.License, err = key.open(caller, r.Header.Get("licensekey")); err != nil {
 		writeJSON(w, 400, map[string]any{"errors": []any{map[string]string{"message": "This header can't be decrypted", "param": "licensekey"}}})
-		return
+		return s, false
 	}
 	if s.License != fakeLicense {
 		fail(w, 401, "Invalid or Unauthorized License")
-		return
+		return s, false
 	}
 	if s.RequestID, err = key.open(caller, r.Header.Get("requestid")); err != nil {
 		fail(w, 400, "This header can't be decrypted")
-		return
+		return s, false
 	}
 	var rid struct {
 		TS          int64
@@ -318,9 +332,22 @@ func (f *fake) serveSealed(w http.ResponseWriter, r *http.Request, service strin
 	}
 	if json.Unmarshal([]byte(s.RequestID), &rid) != nil || rid.TS == 0 || rid.AppID == "" || len(rid.UUID) != 36 || f.uuids[rid.UUID] {
 		fail(w, 400, "requestid is stale, used or broken")
-		return
+		return s, false
 	}
 	f.uuids[rid.UUID] = true
+	return s, true
+}
+
+// serveSealed is an encrypted call.
+func (f *fake) serveSealed(w http.ResponseWriter, r *http.Request, service string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	key, caller := f.keys[service], r.Header.Get("publickey")
+	s, ok := f.admit(w, r, service)
+	if !ok {
+		return
+	}
+	var err error
 	if r.Method == http.MethodPost {
 		body, _ := io.ReadAll(r.Body)
 		var env map[string]string
@@ -333,10 +360,7 @@ func (f *fake) serveSealed(w http.ResponseWriter, r *http.Request, service strin
 			return
 		}
 	}
-	f.requests = append(f.requests, s)
-	if len(f.requests) > 64 {
-		f.requests = f.requests[32:]
-	}
+	f.keep(s)
 	if s.Path == pathCreate {
 		var q struct {
 			DVCID string `json:"dvcID"`
@@ -365,4 +389,11 @@ func (f *fake) serveSealed(w http.ResponseWriter, r *http.Request, service strin
 		answer["signature_token"] = "00ff"
 	}
 	writeJSON(w, 200, answer)
+}
+
+func (f *fake) keep(s seen) {
+	f.requests = append(f.requests, s)
+	if len(f.requests) > 64 {
+		f.requests = f.requests[32:]
+	}
 }

@@ -81,6 +81,12 @@ func (w *wire) trusted(raw string, more map[string]bool) (*url.URL, error) {
 
 // send makes one request and returns the body of a 2xx JSON answer.
 func (w *wire) send(ctx context.Context, method string, u *url.URL, header http.Header, body []byte) ([]byte, error) {
+	b, _, err := w.exchange(ctx, method, u, header, body)
+	return b, err
+}
+
+// exchange is send that tells which 2xx it was.
+func (w *wire) exchange(ctx context.Context, method string, u *url.URL, header http.Header, body []byte) ([]byte, int, error) {
 	req := (&http.Request{
 		Method: method, URL: u, Host: u.Host, Header: header,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
@@ -94,7 +100,7 @@ func (w *wire) send(ctx context.Context, method string, u *url.URL, header http.
 	}
 	res, err := w.http.Do(req)
 	if err != nil {
-		return nil, transportError(ctx, err)
+		return nil, 0, transportError(ctx, err)
 	}
 	defer res.Body.Close()
 	ok := res.StatusCode >= 200 && res.StatusCode < 300
@@ -105,15 +111,15 @@ func (w *wire) send(ctx context.Context, method string, u *url.URL, header http.
 	b, err := readBounded(res, limit)
 	switch {
 	case errors.Is(err, errTooLarge) && ok:
-		return nil, &Error{Kind: KindMalformed, HTTPStatus: res.StatusCode, detail: "answer too large", err: err}
+		return nil, 0, &Error{Kind: KindMalformed, HTTPStatus: res.StatusCode, detail: "answer too large", err: err}
 	case err != nil && !errors.Is(err, errTooLarge):
-		return nil, transportError(ctx, err)
+		return nil, 0, transportError(ctx, err)
 	case !ok:
-		return nil, answerError(res.StatusCode, res.Header, b, w.now())
+		return nil, 0, answerError(res.StatusCode, res.Header, b, w.now())
 	case !isJSON(res.Header):
-		return nil, &Error{Kind: KindMalformed, HTTPStatus: res.StatusCode, detail: "answer is not JSON"}
+		return nil, 0, &Error{Kind: KindMalformed, HTTPStatus: res.StatusCode, detail: "answer is not JSON"}
 	}
-	return b, nil
+	return b, res.StatusCode, nil
 }
 
 var errTooLarge = errors.New("blockid: answer too large")

@@ -110,23 +110,22 @@ func (i IAL) LogValue() slog.Value { return slog.StringValue(i.String()) }
 // KindNotFound. An answer about any other user is refused.
 func (c *Client) IAL(ctx context.Context, username string) (*IAL, error) {
 	const op = "ial"
-	// Escaping leaves dots alone, and these two would change the path.
-	if username == "" || username == "." || username == ".." {
+	if !segment(username) {
 		return nil, invalid(op, "username is required")
 	}
 	com, err := c.communityName(ctx)
 	if err != nil {
 		return nil, asError(err, op, ServiceAdminConsole)
 	}
-	plain, _, err := c.do(ctx, call{
+	a, err := c.do(ctx, call{
 		op: op, service: ServiceAdminConsole, method: http.MethodGet,
 		path: "/api/r1/community/" + url.PathEscape(com) + "/userid/" + url.PathEscape(username) + "/ial",
 	})
 	if err != nil {
 		return nil, err
 	}
-	i, err := ParseIAL(plain)
-	if err == nil && !strings.EqualFold(i.Username, username) {
+	i, err := ParseIAL(a.plain)
+	if err == nil && !sameUser(i.Username, username) {
 		err = malformed("answer is about another user")
 	}
 	if err != nil {
@@ -167,7 +166,7 @@ func ParseIAL(plain []byte) (*IAL, error) {
 		w := Wallet{DID: did, Level: parseLevel(d.Value)}
 		for _, p := range d.Proofs {
 			proof, err := parseIALProof(p.Type, p.Proof)
-			if err != nil || proof.Recipient != "" && !strings.EqualFold(proof.Recipient, i.Username) {
+			if err != nil || proof.Recipient != "" && !sameUser(proof.Recipient, i.Username) {
 				w.Unreadable++
 				continue
 			}

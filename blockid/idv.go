@@ -97,7 +97,7 @@ func (c *Client) CreateIDV(ctx context.Context, q IDVRequest) (IDVSession, error
 	if q.User != (IDVUser{}) {
 		body.SessionRequest.User = &q.User
 	}
-	b, r, err := c.do(ctx, call{
+	a, err := c.do(ctx, call{
 		op: op, service: ServiceDocuverify, method: http.MethodPost,
 		path: "/document_share_session/create", body: body,
 		clear: true, // as observed, whatever the portal says
@@ -105,9 +105,9 @@ func (c *Client) CreateIDV(ctx context.Context, q IDVRequest) (IDVSession, error
 	if err != nil {
 		return IDVSession{}, err
 	}
-	s, err := parseCreate(b)
+	s, err := parseCreate(a.plain)
 	if err == nil {
-		_, err = c.wire.trusted(s.URL, r.hosts)
+		_, err = c.wire.trusted(s.URL, a.route.hosts)
 	}
 	if err != nil {
 		return IDVSession{}, asError(err, op, ServiceDocuverify)
@@ -325,14 +325,14 @@ func (c *Client) idvResult(ctx context.Context, op, path string, parse func([]by
 	if dvcID == "" || sessionID == "" {
 		return nil, invalid(op, "dvcID and sessionID are required")
 	}
-	plain, _, err := c.do(ctx, call{
+	a, err := c.do(ctx, call{
 		op: op, service: ServiceDocuverify, method: http.MethodPost, path: path,
 		body: resultRequest{DVCID: dvcID, SessionID: sessionID},
 	})
 	if err != nil {
 		return nil, err
 	}
-	r, err := parse(plain)
+	r, err := parse(a.plain)
 	// Every published answer about an ended session names it.
 	if err == nil && (differ(r.SessionID, sessionID) || r.Status.Final() && r.SessionID == "") {
 		err = malformed("answer is about another session")

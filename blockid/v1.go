@@ -28,6 +28,9 @@ type V1Config struct {
 	// URLKeys are the names under which the session link may come, the first
 	// present one counts. Inferred; nil means DefaultV1URLKeys.
 	URLKeys []string
+	// StepUpResultPath is where the result of a step-up is read, with "{id}" in
+	// the place of the challenge's id. Inferred; "" means "/v1/auth/stepup/{id}".
+	StepUpResultPath string
 	// Judge maps an answer to a Status. Inferred; nil means JudgeV1.
 	Judge func(*V1Result) Status
 
@@ -66,6 +69,12 @@ func NewV1Client(cfg V1Config) (*V1Client, error) {
 	case http.MethodGet, http.MethodPost:
 	default:
 		return fail("StatusMethod must be GET or POST")
+	}
+	if cfg.StepUpResultPath == "" {
+		cfg.StepUpResultPath = "/v1/auth/stepup/{id}"
+	}
+	if p := cfg.StepUpResultPath; p[0] != '/' || strings.Count(p, "{id}") != 1 || !headerSafe(p) {
+		return fail("StepUpResultPath must be a path with {id}")
 	}
 	if cfg.URLKeys == nil {
 		cfg.URLKeys = DefaultV1URLKeys()
@@ -183,7 +192,7 @@ func parseV1Create(b []byte, urlKeys []string) (IDVSession, error) {
 // Session reads the state of a session.
 func (c *V1Client) Session(ctx context.Context, sessionID string) (*V1Result, error) {
 	const op = "v1.status"
-	if sessionID == "" || sessionID == "." || sessionID == ".." {
+	if !segment(sessionID) {
 		return nil, invalid(op, "sessionID is required")
 	}
 	b, err := c.send(ctx, c.cfg.StatusMethod, "/v1/verify/sessions/"+url.PathEscape(sessionID)+"/status", nil)
