@@ -16,26 +16,15 @@ const (
 	maxStarts = 20               // failed attempts to open an upstream session; then the verification has failed
 )
 
-var errLinkEnded = &proof.Error{Code: proof.CodeNotFound, Reason: proof.ReasonLinkEnded, Message: "this link is wrong or no longer good"}
-
 // Open lets a browser in by the secret of the link. The first browser that
 // opens it is the one it belongs to from then on. It returns the value that the
 // browser's cookie is to have.
 func (s *Service) Open(ctx context.Context, id, secret, browser string) (HandoffView, string, error) {
-	cookie := browser
-	v, err := s.change(ctx, id, func(tx Tx, v *proof.Verification) (bool, error) {
-		switch {
-		case !sameHash(v.Link.SecretHash, secret):
-			return false, errLinkEnded
-		case bound(v, browser):
-			return false, nil
-		case v.Link.BrowserHash != nil:
-			return false, &proof.Error{Code: proof.CodeForbidden, Reason: proof.ReasonLinkUsed, Message: "this link was opened in another browser before"}
-		case v.Status.Terminal() || !s.Now().Before(v.Link.ExpiresAt):
-			return false, errLinkEnded
+	var cookie string
+	v, err := s.change(ctx, id, func(tx Tx, v *proof.Verification) (changed bool, err error) {
+		if cookie, changed, err = enter(&v.Link, secret, browser, v.Status.Terminal(), s.Now()); err != nil || !changed {
+			return false, err
 		}
-		cookie = newSecret()
-		v.Link.BrowserHash = hash(cookie)
 		return true, s.audit(tx, v.Tenant, "person", "verification.opened", v.ID, "", nil)
 	})
 	if err != nil {
@@ -51,7 +40,7 @@ func (s *Service) View(ctx context.Context, id, browser string) (HandoffView, er
 	if err != nil {
 		return HandoffView{}, err
 	}
-	if !bound(v, browser) {
+	if !belongs(&v.Link, browser) {
 		return HandoffView{}, errLinkEnded
 	}
 	return s.show(v, subject, browser)
@@ -65,7 +54,7 @@ func (s *Service) Consent(ctx context.Context, id, browser string, t proof.Docum
 	if err != nil {
 		return HandoffView{}, err
 	}
-	if !bound(v, browser) {
+	if !belongs(&v.Link, browser) {
 		return HandoffView{}, errLinkEnded
 	}
 	if v.Status != proof.Pending {
@@ -119,7 +108,7 @@ func (s *Service) Consent(ctx context.Context, id, browser string, t proof.Docum
 		if err := s.audit(tx, v.Tenant, "person", "verification.consented", v.ID, "", map[string]string{"document_type": string(t), "consent_version": s.ConsentVersion}); err != nil {
 			return false, err
 		}
-		return true, s.enqueue(tx, v, JobPoll, s.Now().Add(tenant.PollFirst))
+		return true, s.enqueue(tx, v.Tenant, JobPoll, v.ID, s.Now().Add(tenant.PollFirst))
 	})
 	if err != nil {
 		return HandoffView{}, err
@@ -159,7 +148,7 @@ func (s *Service) startFailed(ctx context.Context, v *proof.Verification, browse
 // Decline ends the verification because the person said no.
 func (s *Service) Decline(ctx context.Context, id, browser string) (HandoffView, error) {
 	v, err := s.change(ctx, id, func(tx Tx, v *proof.Verification) (bool, error) {
-		if !bound(v, browser) {
+		if !belongs(&v.Link, browser) {
 			return false, errLinkEnded
 		}
 		if v.Status.Terminal() {
@@ -179,10 +168,7 @@ func (s *Service) Decline(ctx context.Context, id, browser string) (HandoffView,
 func (s *Service) Handover(ctx context.Context, id, browser string) (secret string, expires time.Time, err error) {
 	secret = newSecret()
 	_, err = s.change(ctx, id, func(tx Tx, v *proof.Verification) (bool, error) {
-		if !sameHash(v.Link.BrowserHash, browser) {
-			return false, errLinkEnded
-		}
-		if v.Status.Terminal() {
+		if v.Status.Terminal() && sameHash(v.Link.BrowserHash, browser) {
 			return false, &proof.Error{Code: proof.CodeConflict, Reason: v.Reason, Message: "this verification has ended"}
 		}
 		tenant, err := s.tenant(v.Tenant)
@@ -190,10 +176,9 @@ func (s *Service) Handover(ctx context.Context, id, browser string) (secret stri
 			return false, err
 		}
 		expires = s.Now().Add(tenant.HandoverTTL)
-		again := v.Link.HandoverHash != nil || v.Link.PhoneHash != nil
-		v.Link.HandoverHash, v.Link.HandoverExpires = hash(secret), expires
-		if again { // a person may ask for many codes; the trail needs one
-			return true, nil
+		first, err := offer(&v.Link, browser, secret, expires)
+		if err != nil || !first { // a person may ask for many codes; the trail needs one
+			return err == nil, err
 		}
 		return true, s.audit(tx, v.Tenant, "person", "verification.handover_offered", v.ID, "", nil)
 	})
@@ -203,17 +188,11 @@ func (s *Service) Handover(ctx context.Context, id, browser string) (secret stri
 // OpenHandover lets the phone in. browser is its cookie: the browser that made
 // the code may open it too and stays what it is, and the code stays good.
 func (s *Service) OpenHandover(ctx context.Context, id, secret, browser string) (HandoffView, string, error) {
-	cookie := newSecret()
-	v, err := s.change(ctx, id, func(tx Tx, v *proof.Verification) (bool, error) {
-		if !sameHash(v.Link.HandoverHash, secret) || v.Status.Terminal() || !s.Now().Before(v.Link.HandoverExpires) {
-			return false, errLinkEnded
+	var cookie string
+	v, err := s.change(ctx, id, func(tx Tx, v *proof.Verification) (changed bool, err error) {
+		if cookie, changed, err = takeOver(&v.Link, secret, browser, v.Status.Terminal(), s.Now()); err != nil || !changed {
+			return false, err
 		}
-		if bound(v, browser) {
-			cookie = browser
-			return false, nil
-		}
-		v.Link.HandoverHash, v.Link.HandoverExpires = nil, time.Time{}
-		v.Link.PhoneHash = hash(cookie)
 		return true, s.audit(tx, v.Tenant, "person", "verification.handed_over", v.ID, "", nil)
 	})
 	if err != nil {
@@ -221,10 +200,6 @@ func (s *Service) OpenHandover(ctx context.Context, id, secret, browser string) 
 	}
 	view, err := s.view(ctx, v, cookie)
 	return view, cookie, err
-}
-
-func bound(v *proof.Verification, browser string) bool {
-	return sameHash(v.Link.BrowserHash, browser) || sameHash(v.Link.PhoneHash, browser)
 }
 
 // find loads a verification for a browser, which knows no tenant.

@@ -62,11 +62,13 @@ func (k *kosmos) Assurance(_ context.Context, user string) (journey.Assertion, e
 // world is a service on a real store and a real vault, with a clock of its own.
 type world struct {
 	*journey.Service
-	t      *testing.T
-	kosmos *kosmos
-	store  *store.Store
-	path   string
-	now    time.Time
+	t       *testing.T
+	kosmos  *kosmos
+	faces   *faces
+	store   *store.Store
+	options journey.Options
+	path    string
+	now     time.Time
 }
 
 var (
@@ -78,15 +80,25 @@ var (
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	dir := t.TempDir()
+	path := filepath.Join(t.TempDir(), "k.db")
+	w := newWorldOn(t, func(t *testing.T) *store.Store {
+		s, err := store.OpenSQLite(ctx, path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	})
+	w.path = path
+	return w
+}
+
+func newWorldOn(t *testing.T, open func(*testing.T) *store.Store) *world {
+	t.Helper()
 	w := &world{t: t, kosmos: &kosmos{answer: journey.Progress{Status: proof.InProgress}}, now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
-	w.path = filepath.Join(dir, "k.db")
-	var err error
-	if w.store, err = store.OpenSQLite(ctx, w.path); err != nil {
-		t.Fatal(err)
-	}
+	w.faces = &faces{now: func() time.Time { return w.now }, answer: pending}
+	w.store = open(t)
 	t.Cleanup(func() { w.store.Close() })
-	key := filepath.Join(dir, "master.key")
+	key := filepath.Join(t.TempDir(), "master.key")
 	if err := vault.Create(key); err != nil {
 		t.Fatal(err)
 	}
@@ -98,10 +110,18 @@ func newWorld(t *testing.T) *world {
 		ID: "acme", Upstream: w.kosmos, DefaultLiveness: proof.LivenessActive, LinkTTL: 30 * time.Minute, Deadline: time.Hour,
 		HandoverTTL: 10 * time.Minute, Retention: 24 * time.Hour, PollFirst: 3 * time.Second, PollMax: 15 * time.Second, PollGiveUp: 3,
 		Policy: []journey.AssuranceRule{{Name: "chip", Level: "IAL1", Checks: []string{"face_match", "chip"}}},
+		StepUp: journey.StepUpRules{
+			Backend: w.faces, Timeout: 5 * time.Minute, MaxTimeout: 15 * time.Minute, Poll: 2 * time.Second, ResultTTL: 10 * time.Minute,
+			Limits: journey.Limits{
+				SubjectStarts: journey.Limit{Max: 5, Per: 10 * time.Minute}, SubjectFailures: journey.Limit{Max: 3, Per: 15 * time.Minute},
+				CallerStarts: journey.Limit{Max: 1000, Per: time.Minute}, NetworkOpens: journey.Limit{Max: 20, Per: 10 * time.Minute},
+				NetworkFailures: journey.Limit{Max: 10, Per: 15 * time.Minute},
+			},
+		},
 	}
 	elsewhere := tenant
 	elsewhere.ID = "elsewhere"
-	w.Service = journey.New(journey.Options{
+	w.options = journey.Options{
 		Store: w.store, Vault: keys, Tenants: []journey.Tenant{tenant, elsewhere}, PublicURL: "https://bridge.example", ConsentVersion: "7",
 		Now: func() time.Time { return w.now },
 		Callers: func(tenant, id string) (proof.Caller, bool) {
@@ -112,8 +132,19 @@ func newWorld(t *testing.T) *world {
 			}
 			return proof.Caller{}, false
 		},
-	})
+	}
+	w.Service = journey.New(w.options)
 	return w
+}
+
+// replica is another process on the same store, whose 1Kosmos answers otherwise.
+func (w *world) replica(f *faces) *journey.Service {
+	o := w.options
+	o.Tenants = slices.Clone(o.Tenants)
+	for i := range o.Tenants {
+		o.Tenants[i].StepUp.Backend = f
+	}
+	return journey.New(o)
 }
 
 func (w *world) start(c proof.Caller, r journey.StartRequest) journey.Started {

@@ -26,7 +26,7 @@ type Tx interface {
 	SubjectByLookup(tenant string, lookup []byte) (*proof.Subject, error) // never an erased one
 	InsertSubject(s *proof.Subject) error                                 // a second live one with the same lookup: proof.ErrStale
 	// EraseSubject drops the subject's key, identifier and lookup for good, and
-	// the sealed columns of everything that belongs to it.
+	// the sealed columns and keyed hashes of everything that belongs to it.
 	EraseSubject(tenant, id string, at time.Time) error
 
 	Verification(tenant, id string) (*proof.Verification, error)
@@ -39,6 +39,27 @@ type Tx interface {
 	// UpdateVerification stores v if the row still has v.Version, then counts
 	// v.Version up; else proof.ErrStale.
 	UpdateVerification(v *proof.Verification) error
+
+	Challenge(tenant, id string) (*proof.Challenge, error)
+	// TenantOfChallenge is for browsers, as TenantOfVerification.
+	TenantOfChallenge(id string) (tenant string, err error)
+	// ChallengeByHandover finds the challenge whose hand-over has this hash,
+	// whatever its tenant. Whether it is still open is the caller's to see.
+	ChallengeByHandover(hash []byte) (*proof.Challenge, error)
+	ChallengeByIdempotencyKey(tenant, caller, key string) (*proof.Challenge, error)
+	ChallengesOf(tenant, subject string) ([]*proof.Challenge, error) // newest first
+	InsertChallenge(c *proof.Challenge) error                        // same idempotency key again: proof.ErrStale
+	// UpdateChallenge stores c if the row still has c.Version, then counts
+	// c.Version up; else proof.ErrStale.
+	UpdateChallenge(c *proof.Challenge) error
+
+	// Hit counts one event under a limit and key at the given time, and Hits tells
+	// how many there were since. Events are counted in steps of a minute, so that
+	// one from the same minute before since counts too. key is a keyed hash, never a
+	// name or address. PurgeHits drops what is older.
+	Hit(tenant, limit string, key []byte, at time.Time) error
+	Hits(tenant, limit string, key []byte, since time.Time) (int, error)
+	PurgeHits(tenant string, before time.Time) (int, error)
 
 	InsertAssurance(a *proof.Assurance) error
 	AssurancesOf(tenant, subject string) ([]*proof.Assurance, error)                 // newest first
@@ -119,4 +140,54 @@ type Progress struct {
 type Assertion struct {
 	Level     string // IAL1, IAL2, IAL3
 	ExpiresAt time.Time
+}
+
+// StepUp is one way in which 1Kosmos recognises a person by their face. Its
+// errors are *proof.Error. One contract suite holds all implementations to what
+// is said here.
+type StepUp interface {
+	// Backend names the way: "uwl", "v1", "workflow" or "oidc".
+	Backend() string
+	// Open opens an upstream session for the user. Where the user cannot be
+	// challenged at all, the error's reason is user_unknown, user_not_enrolled,
+	// user_disabled or too_many_attempts, as far as this way can tell. A session opened but
+	// forgotten after a crash expires by itself and harms nobody.
+	Open(ctx context.Context, r OpenStepUp) (OpenedStepUp, error)
+	// Poll reads the truth about a session. An answer that cannot be believed
+	// (undecryptable, of a wrong key, of a wrong signature) is an error, never a verdict.
+	Poll(ctx context.Context, p PollStepUp) (StepUpProgress, error)
+}
+
+// OpenStepUp is what Open needs to know.
+type OpenStepUp struct {
+	Challenge     string    // our id, for the browser's way back; no capability
+	Deadline      time.Time // of the challenge
+	PageURL       string    // the challenge page, where ways that can return the browser return it to
+	ReturnURL     string    // for oidc: the one address that is registered, which leads there
+	Application   string    // who asks; shown to the person
+	MaskedAccount string    // for which account; shown to the person
+	Request       proof.ChallengeRequest
+}
+
+// OpenedStepUp is a session that is open now.
+type OpenedStepUp struct {
+	proof.StepUpSession
+	Ends time.Time // by itself; zero if it lasts as long as the challenge
+}
+
+// PollStepUp names the session and whose answer alone counts.
+type PollStepUp struct {
+	proof.StepUpSession
+	UserIdentifier string
+}
+
+// StepUpProgress is what Poll saw. Status is pending, match or no_match, or
+// expired when the upstream session, not the challenge, has ended without an
+// answer, or failed when 1Kosmos ended it for good. Reason is set for all but
+// pending and match.
+type StepUpProgress struct {
+	Status     proof.ChallengeStatus
+	Reason     proof.Reason
+	Confidence *float64 // 0 to 1, only if the provider gave a number
+	Liveness   proof.LivenessMode
 }

@@ -23,11 +23,15 @@ import (
 )
 
 // Kinds of the jobs that this package queues and handles. The key of each is
-// the id of the verification.
+// the id of the verification or challenge.
 const (
 	JobPoll   = "verification.poll"
 	JobExpire = "verification.expire"
 	JobPurge  = "verification.purge"
+
+	JobChallengePoll   = "challenge.poll"
+	JobChallengeExpire = "challenge.expire"
+	JobChallengePurge  = "challenge.purge"
 )
 
 // Tenant is the configuration of one tenant, as far as the journey needs it.
@@ -43,6 +47,34 @@ type Tenant struct {
 	PollMax         time.Duration      // the largest
 	PollGiveUp      int                // permanent upstream errors in a row that end a verification
 	Policy          []AssuranceRule    // first rule that holds decides; none: no level
+	StepUp          StepUpRules
+}
+
+// StepUpRules are a tenant's rules for challenges.
+type StepUpRules struct {
+	Backend         StepUp        // nil: this tenant has no step-up
+	Timeout         time.Duration // of a challenge whose caller names none
+	MaxTimeout      time.Duration // the longest that a caller may name
+	Poll            time.Duration // distance between two polls while somebody is at it
+	ResultTTL       time.Duration // how long a match may be read after the challenge has ended
+	WithoutLiveness bool          // a match for which the provider reports liveness "none" counts
+	Limits          Limits
+}
+
+// Limits bound guessing (promise 5). They are counted in the store, so that a
+// restart or another replica forgets nothing.
+type Limits struct {
+	SubjectStarts   Limit // challenges of one subject
+	SubjectFailures Limit // challenges of one subject that ended in no match
+	CallerStarts    Limit // challenges of one caller
+	NetworkOpens    Limit // links opened, or tried with a wrong secret, from one network
+	NetworkFailures Limit // challenges answered from one network that ended in no match
+}
+
+// Limit is so many in so long a time. Max zero means no limit.
+type Limit struct {
+	Max int
+	Per time.Duration
 }
 
 // AssuranceRule maps a verified verification to a level, because an operator
@@ -75,11 +107,16 @@ type Service struct {
 	Options
 	tenants map[string]*Tenant
 	slots   map[string]chan struct{} // polls of one tenant at the same time
+	faces   map[string]chan struct{} // the same for challenges, whose people are waiting
 	opening sync.Map                 // ids whose upstream session is being opened
+	turns   [64]sync.Mutex           // of starts for the same user
 }
 
 // pollsAtOnce keeps a tenant that does not answer from taking all workers.
-const pollsAtOnce = 4
+const (
+	pollsAtOnce = 4
+	facesAtOnce = 16
+)
 
 // New makes a Service.
 func New(o Options) *Service {
@@ -92,10 +129,11 @@ func New(o Options) *Service {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Service{Options: o, tenants: map[string]*Tenant{}, slots: map[string]chan struct{}{}}
+	s := &Service{Options: o, tenants: map[string]*Tenant{}, slots: map[string]chan struct{}{}, faces: map[string]chan struct{}{}}
 	for i := range o.Tenants {
 		s.tenants[o.Tenants[i].ID] = &s.Tenants[i]
 		s.slots[o.Tenants[i].ID] = make(chan struct{}, pollsAtOnce)
+		s.faces[o.Tenants[i].ID] = make(chan struct{}, facesAtOnce)
 	}
 	return s
 }
@@ -189,7 +227,7 @@ func (s *Service) Start(ctx context.Context, c proof.Caller, r StartRequest) (St
 			if err := s.audit(tx, v.Tenant, "caller:"+c.ID, "verification.started", v.ID, "", map[string]string{"liveness": string(v.Liveness)}); err != nil {
 				return err
 			}
-			return s.enqueue(tx, v, JobExpire, v.ExpiresAt)
+			return s.enqueue(tx, v.Tenant, JobExpire, v.ID, v.ExpiresAt)
 		})
 		if !errors.Is(err, proof.ErrStale) {
 			break
@@ -198,16 +236,26 @@ func (s *Service) Start(ctx context.Context, c proof.Caller, r StartRequest) (St
 	if err != nil {
 		return Started{}, err
 	}
-	if subtle.ConstantTimeCompare(stored.RequestHash, v.RequestHash) != 1 {
-		return Started{}, &proof.Error{
-			Code: proof.CodeConflict, Reason: proof.ReasonIdempotencyConflict, Field: "idempotency_key",
-			Message: "this idempotency_key was used before with other content; use a new key for a new verification",
-		}
+	if err := sameRequest(stored.RequestHash, v.RequestHash); err != nil {
+		return Started{}, err
 	}
 	return Started{
 		SessionID: stored.ID, Status: stored.Status, ExpiresAt: stored.ExpiresAt,
 		SessionURL: s.PublicURL + "/v/" + stored.ID + "/" + s.linkSecret(stored.Tenant, stored.ID),
 	}, nil
+}
+
+// sameRequest tells the repetition of a request from another one with the same
+// idempotency key.
+func sameRequest(stored, asked []byte) error {
+	message := "this idempotency_key was used before with other content; use a new key"
+	switch {
+	case stored == nil:
+		message = "this idempotency_key was used before, for something whose data is gone by now; use a new key"
+	case subtle.ConstantTimeCompare(stored, asked) == 1:
+		return nil
+	}
+	return &proof.Error{Code: proof.CodeConflict, Reason: proof.ReasonIdempotencyConflict, Field: "idempotency_key", Message: message}
 }
 
 // idempotencyKey is what is kept of a caller's key: callers put names and
@@ -318,7 +366,7 @@ func (s *Service) lookup(tenant, identifier string) []byte {
 func (s *Service) Result(ctx context.Context, c proof.Caller, id, userIdentifier string) (ResultView, error) {
 	v, subject, err := s.load(ctx, c.Tenant, id)
 	if err == nil && (v.Caller != c.ID ||
-		userIdentifier != "" && subject.ErasedAt.IsZero() && !hmac.Equal(subject.Lookup, s.lookup(c.Tenant, userIdentifier))) {
+		userIdentifier != "" && !hmac.Equal(subject.Lookup, s.lookup(c.Tenant, userIdentifier))) { // whoever was forgotten is nobody's any more
 		err = proof.ErrNotFound
 	}
 	if errors.Is(err, proof.ErrNotFound) {
@@ -431,28 +479,33 @@ func place(v *proof.Verification, column string) Place {
 }
 
 func (s *Service) audit(tx Tx, tenant, actor, action, verification string, r proof.Reason, detail map[string]string) error {
+	return s.record(tx, tenant, actor, action, "verification:"+verification, r, detail)
+}
+
+func (s *Service) record(tx Tx, tenant, actor, action, object string, r proof.Reason, detail map[string]string) error {
 	id, err := newID()
 	if err != nil {
 		return err
 	}
 	return tx.InsertAudit(&proof.AuditRecord{
-		ID: id, Tenant: tenant, At: s.Now(), Actor: actor, Action: action,
-		Object: "verification:" + verification, Reason: r, Detail: detail,
+		ID: id, Tenant: tenant, At: s.Now(), Actor: actor, Action: action, Object: object, Reason: r, Detail: detail,
 	})
 }
 
-func (s *Service) enqueue(tx Tx, v *proof.Verification, kind string, at time.Time) error {
+func (s *Service) enqueue(tx Tx, tenant, kind, key string, at time.Time) error {
 	id, err := newID()
 	if err != nil {
 		return err
 	}
-	return tx.Enqueue(&proof.Job{ID: id, Tenant: v.Tenant, Kind: kind, Key: v.ID, RunAt: at})
+	return tx.Enqueue(&proof.Job{ID: id, Tenant: tenant, Kind: kind, Key: key, RunAt: at})
 }
 
 // linkSecret is derived, so that a repeated Start can give the same link without
 // our keeping it. 160 bits, hexadecimal.
-func (s *Service) linkSecret(tenant, id string) string {
-	return hex.EncodeToString(s.Vault.MAC(tenant, "link", id)[:20])
+func (s *Service) linkSecret(tenant, id string) string { return s.derived(tenant, "link", id) }
+
+func (s *Service) derived(tenant, purpose, id string) string {
+	return hex.EncodeToString(s.Vault.MAC(tenant, purpose, id)[:20])
 }
 
 // OwnSecret reads a secret of the tenant's own, or makes and keeps it. Whoever
@@ -485,10 +538,12 @@ func (s *Service) OwnSecret(ctx context.Context, tenant, name string, fresh func
 	return s.Vault.OpenOwn(at, sealed)
 }
 
-func newSecret() string {
-	var b [20]byte
-	_, _ = rand.Read(b[:]) // never fails: crypto/rand aborts the program instead
-	return hex.EncodeToString(b[:])
+func newSecret() string { return hex.EncodeToString(newSecretBytes(20)) }
+
+func newSecretBytes(n int) []byte {
+	b := make([]byte, n)
+	_, _ = rand.Read(b) // never fails: crypto/rand aborts the program instead
+	return b
 }
 
 func hash(secret string) []byte {
@@ -514,12 +569,16 @@ func returnURL(v *proof.Verification) string {
 	if v.CallbackURL == "" || !v.Status.Terminal() {
 		return ""
 	}
-	u, err := url.Parse(v.CallbackURL)
+	return withQuery(v.CallbackURL, "session_id", v.ID)
+}
+
+func withQuery(callback, name, value string) string {
+	u, err := url.Parse(callback)
 	if err != nil {
 		return "" // cannot be: it is on the allow-list, which is checked when it is read
 	}
 	q := u.Query()
-	q.Set("session_id", v.ID)
+	q.Set(name, value)
 	u.RawQuery = q.Encode()
 	return u.String()
 }

@@ -49,3 +49,45 @@ type HandoffView struct {
 	Phone         bool // this browser is the phone that took over
 	HandedOver    bool // a phone took over
 }
+
+// ChallengeStart is what a caller asks for. Its shape was checked by the door.
+type ChallengeStart struct {
+	Timeout        time.Duration // zero: the configured default
+	CallbackURL    string
+	DecisionID     string
+	IdempotencyKey string
+	Request        proof.ChallengeRequest
+}
+
+// ChallengeStarted is the answer to a ChallengeStart. Refused is empty if a
+// challenge is open; else it says why none is, and only RetryAt may be set
+// besides. ChallengeURL is a bearer link.
+type ChallengeStarted struct {
+	ChallengeID  string
+	ChallengeURL string
+	Status       proof.ChallengeStatus
+	ExpiresAt    time.Time
+	Refused      proof.Reason
+	RetryAt      time.Time // with too_many_attempts: when it may be asked again; zero if unknown
+}
+
+// ChallengeView is what the person in front of our challenge page may know.
+type ChallengeView struct {
+	ID            string
+	Application   string // who asks
+	MaskedAccount string // for which account
+	Transaction   string // what for, in the caller's words; may be empty
+	ReasonCode    string // why, as a code such as new_device; may be empty or one that the pages do not know
+	Status        proof.ChallengeStatus
+	Reason        proof.Reason
+	Liveness      proof.LivenessMode
+	UpstreamURL   string    // where to answer, while pending; empty when no session is open right now; a bearer link
+	Scan          bool      // UpstreamURL is for the 1Kosmos app: shown as a code, opened on a phone; else a page for any browser
+	Returns       bool      // that page sends the browser back to us
+	SessionEnds   time.Time // when UpstreamURL is replaced by another; zero: not before ExpiresAt
+	Session       int       // counts the upstream sessions: when it changes, so did UpstreamURL
+	ReturnURL     string    // where to go at the end, challenge_id included; empty before, or without callback_url
+	ExpiresAt     time.Time
+	Phone         bool // this browser is the phone that took over
+	HandedOver    bool // a phone took over
+}

@@ -262,7 +262,7 @@ func (s *Service) finish(tx Tx, v *proof.Verification, actor string, status proo
 	if tenant, ok := s.tenants[v.Tenant]; ok {
 		retention = tenant.Retention
 	}
-	return s.enqueue(tx, v, JobPurge, s.Now().Add(retention))
+	return s.enqueue(tx, v.Tenant, JobPurge, v.ID, s.Now().Add(retention))
 }
 
 // Expire handles JobExpire: at the deadline a verification that is still open is
@@ -298,7 +298,9 @@ func (s *Service) Expire(ctx context.Context, j proof.Job) (time.Time, error) {
 
 // Purge handles JobPurge: after the retention time everything personal goes.
 func (s *Service) Purge(ctx context.Context, j proof.Job) (time.Time, error) {
+	var subject string
 	_, err := s.change(ctx, j.Key, func(tx Tx, v *proof.Verification) (bool, error) {
+		subject = v.Subject
 		if !v.Status.Terminal() || !v.PurgedAt.IsZero() {
 			return false, nil
 		}
@@ -307,7 +309,7 @@ func (s *Service) Purge(ctx context.Context, j proof.Job) (time.Time, error) {
 		return true, s.audit(tx, v.Tenant, "job", "verification.purged", v.ID, "", nil)
 	})
 	if err == nil {
-		err = s.forgetIfNothingIsLeft(ctx, j.Tenant, j.Key)
+		err = s.forgetIfNothingIsLeft(ctx, j.Tenant, subject)
 	}
 	if errors.Is(err, errLinkEnded) || errors.Is(err, proof.ErrNotFound) {
 		return time.Time{}, nil
@@ -315,23 +317,24 @@ func (s *Service) Purge(ctx context.Context, j proof.Job) (time.Time, error) {
 	return time.Time{}, err
 }
 
-// forgetIfNothingIsLeft erases the subject of a purged verification when nothing
-// else needs it: no other verification with data, no assurance in force.
+// forgetIfNothingIsLeft erases a subject when nothing needs it: no verification or
+// challenge with data, no assurance in force.
 func (s *Service) forgetIfNothingIsLeft(ctx context.Context, tenant, id string) error {
 	return s.update(ctx, func(tx Tx) error {
-		v, err := tx.Verification(tenant, id)
-		if err != nil {
-			return err
-		}
-		subject, err := tx.Subject(tenant, v.Subject)
+		subject, err := tx.Subject(tenant, id)
 		if err != nil || !subject.ErasedAt.IsZero() {
 			return err
 		}
-		others, err := tx.VerificationsOf(tenant, subject.ID)
+		verifications, err := tx.VerificationsOf(tenant, id)
 		if err != nil {
 			return err
 		}
-		if slices.ContainsFunc(others, func(o *proof.Verification) bool { return o.PurgedAt.IsZero() }) {
+		challenges, err := tx.ChallengesOf(tenant, id)
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(verifications, func(v *proof.Verification) bool { return v.PurgedAt.IsZero() }) ||
+			slices.ContainsFunc(challenges, func(c *proof.Challenge) bool { return c.PurgedAt.IsZero() }) {
 			return nil
 		}
 		granted, err := tx.AssurancesOf(tenant, subject.ID)
@@ -351,24 +354,21 @@ func (s *Service) forgetIfNothingIsLeft(ctx context.Context, tenant, id string) 
 }
 
 func (s *Service) auditSubject(tx Tx, tenant, actor, action, subject string) error {
-	id, err := newID()
-	if err != nil {
-		return err
-	}
-	return tx.InsertAudit(&proof.AuditRecord{ID: id, Tenant: tenant, At: s.Now(), Actor: actor, Action: action, Object: "subject:" + subject})
+	return s.record(tx, tenant, actor, action, "subject:"+subject, "", nil)
 }
 
 // Erased says what Erase did.
 type Erased struct {
 	Subject       string `json:"subject"`
 	Verifications int    `json:"verifications"` // sealed data of so many was dropped
+	Challenges    int    `json:"challenges"`    // likewise
 	Assurances    int    `json:"assurances"`    // so many were revoked
 }
 
-// Erase forgets a person: open verifications end, assurances are revoked, and
+// Erase forgets a person: open verifications and challenges end, assurances are revoked, and
 // the key that everything personal is sealed under is dropped. subject is the
-// customer's user identifier, the id of one of their verifications, or our subject
-// id. An unknown one is ErrNotFound.
+// customer's user identifier, the id of one of their verifications or challenges, or
+// our subject id. An unknown one is ErrNotFound.
 func (s *Service) Erase(ctx context.Context, tenant, subject string) (done Erased, err error) {
 	err = s.update(ctx, func(tx Tx) error {
 		done = Erased{}
@@ -377,6 +377,8 @@ func (s *Service) Erase(ctx context.Context, tenant, subject string) (done Erase
 			id := strings.ToLower(subject)
 			if v, e := tx.Verification(tenant, id); e == nil {
 				id = v.Subject
+			} else if c, e := tx.Challenge(tenant, id); e == nil {
+				id = c.Subject
 			}
 			found, err = tx.Subject(tenant, id)
 		}
@@ -404,6 +406,24 @@ func (s *Service) Erase(ctx context.Context, tenant, subject string) (done Erase
 				done.Verifications++
 			}
 		}
+		challenges, err := tx.ChallengesOf(tenant, found.ID)
+		if err != nil {
+			return err
+		}
+		for _, c := range challenges {
+			if c.SealedRequest != nil {
+				done.Challenges++
+			}
+			if c.Status.Terminal() {
+				continue
+			}
+			if err := s.finishChallenge(tx, c, "operator", proof.Verdict{Status: proof.ChallengeFailed, Reason: proof.ReasonErased}); err != nil {
+				return err
+			}
+			if err := tx.UpdateChallenge(c); err != nil {
+				return err
+			}
+		}
 		if done.Assurances, err = tx.RevokeAssurances(tenant, found.ID, s.Now()); err != nil {
 			return err
 		}
@@ -415,12 +435,13 @@ func (s *Service) Erase(ctx context.Context, tenant, subject string) (done Erase
 	return done, err
 }
 
-// Handlers are the job handlers of this package, by kind. Ending a verification
-// and dropping its data are owed whatever goes wrong, so these two are never put
+// Handlers are the job handlers of this package, by kind. Ending a verification or
+// challenge and dropping its data are owed whatever goes wrong, so these are never put
 // aside: each of their errors counts as one that time may mend.
 func (s *Service) Handlers() map[string]func(context.Context, proof.Job) (time.Time, error) {
 	return map[string]func(context.Context, proof.Job) (time.Time, error){
 		JobPoll: s.Poll, JobExpire: owed(s.Expire), JobPurge: owed(s.Purge),
+		JobChallengePoll: s.PollChallenge, JobChallengeExpire: owed(s.ExpireChallenge), JobChallengePurge: owed(s.PurgeChallenge),
 	}
 }
 

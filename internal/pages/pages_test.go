@@ -28,7 +28,10 @@ import (
 	"github.com/kosmoscope/kosmoscope/internal/proof"
 )
 
-var _ pages.Proofing = (*journey.Service)(nil)
+var (
+	_ pages.Proofing   = (*journey.Service)(nil)
+	_ pages.Challenges = (*journey.Service)(nil)
+)
 
 var update = flag.Bool("update", false, "write golden files anew")
 
@@ -566,9 +569,18 @@ func TestConsent(t *testing.T) {
 			}
 		})
 	}
+	g = newRig(pending())
+	form := g.filled(t)
+	for _, err := range []*proof.Error{{Code: proof.CodeRateLimited, Reason: proof.ReasonRateLimited}, {Code: proof.CodeUnavailable, Reason: proof.ReasonUpstreamUnavailable, Temporary: true}} {
+		err.RetryAfter = 2500 * time.Millisecond
+		g.err = err
+		if r := g.do("POST", "/v/"+id+"/consent", form, asBrowser); r.Header.Get("Retry-After") != "3" {
+			t.Errorf("%s: Retry-After %q", r.Status, r.Header.Get("Retry-After"))
+		}
+	}
 	// It ended while the person was reading.
 	g = newRig(pending())
-	form := g.filled(t, "consent=")
+	form = g.filled(t, "consent=")
 	g.view = ended(proof.Expired, proof.ReasonTimeLimit)
 	if r := g.do("POST", "/v/"+id+"/consent", form, asBrowser); r.StatusCode != http.StatusSeeOther {
 		t.Errorf("after the end: %s", r.Status)
@@ -663,7 +675,26 @@ func TestPhoneCode(t *testing.T) {
 		t.Error("a click on this device would use the phone's link up")
 	}
 
-	// Read the picture back: every module as the encoder made it, inside a quiet zone.
+	modules(t, page, link)
+
+	g.view = with(inProgress(), func(v *journey.HandoffView) { v.HandedOver = true })
+	if page := text(t, g.do("POST", "/v/"+id+"/phone", form, asBrowser)); !strings.Contains(page, `data-behind="elsewhere"`) {
+		t.Error("a second phone")
+	}
+	g.view = ended(proof.Verified, "")
+	if r := g.do("POST", "/v/"+id+"/phone", form, asBrowser); r.StatusCode != http.StatusSeeOther || strings.Contains(text(t, r), phoneSecret) {
+		t.Errorf("after the end: %s", r.Status)
+	}
+	g.err = &proof.Error{Code: proof.CodeConflict}
+	if r := g.do("POST", "/v/"+id+"/phone", form, asBrowser); r.StatusCode != http.StatusSeeOther {
+		t.Errorf("refused after the end: %s", r.Status)
+	}
+}
+
+// modules reads a drawn code back: every module as the encoder made it, inside a
+// quiet zone.
+func modules(t *testing.T, page, link string) {
+	t.Helper()
 	want, err := qr.Encode(link, qr.M)
 	if err != nil {
 		t.Fatal(err)
@@ -673,7 +704,7 @@ func TestPhoneCode(t *testing.T) {
 		t.Fatalf("no code of %d modules on the page: %v", want.Size+8, m)
 	}
 	black := map[[2]int]bool{}
-	for _, run := range strings.Split(strings.TrimSuffix(m[2], "z"), "z") {
+	for run := range strings.SplitSeq(strings.TrimSuffix(m[2], "z"), "z") {
 		var x, y, n, back int
 		if _, err := fmt.Sscanf(run, "M%d %dh%dv1h-%d", &x, &y, &n, &back); err != nil || n != back {
 			t.Fatalf("run %q: %v", run, err)
@@ -688,19 +719,6 @@ func TestPhoneCode(t *testing.T) {
 				t.Fatalf("module %d,%d differs", x, y)
 			}
 		}
-	}
-
-	g.view = with(inProgress(), func(v *journey.HandoffView) { v.HandedOver = true })
-	if page := text(t, g.do("POST", "/v/"+id+"/phone", form, asBrowser)); !strings.Contains(page, `data-behind="elsewhere"`) {
-		t.Error("a second phone")
-	}
-	g.view = ended(proof.Verified, "")
-	if r := g.do("POST", "/v/"+id+"/phone", form, asBrowser); r.StatusCode != http.StatusSeeOther || strings.Contains(text(t, r), phoneSecret) {
-		t.Errorf("after the end: %s", r.Status)
-	}
-	g.err = &proof.Error{Code: proof.CodeConflict}
-	if r := g.do("POST", "/v/"+id+"/phone", form, asBrowser); r.StatusCode != http.StatusSeeOther {
-		t.Errorf("refused after the end: %s", r.Status)
 	}
 }
 

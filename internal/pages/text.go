@@ -13,7 +13,8 @@ import (
 const ConsentVersion = "1"
 
 // text holds every word of the pages but those about reasons, which are in
-// sentences below: to translate the pages is to translate these two tables.
+// sentences and challengeSentences below: to translate the pages is to
+// translate these three tables.
 var text = map[string]string{
 	"lang":           "en",
 	"title":          "%s: verify your identity",
@@ -78,6 +79,7 @@ var text = map[string]string{
 	"continue.here":       "Continue on this device",
 	"continue.phone.here": "Continue on this phone",
 	"continue.here.hint":  "Opens %s in a new tab. Come back to this page when you are done.",
+	"continue.here.back":  "Takes you to %s, and back here when you are done.",
 	"continue.phone":      "Use my phone",
 	"continue.phone.hint": "Phones often have the better camera. You scan a code, and this page follows along.",
 	"continue.decline":    "Stop this verification",
@@ -92,10 +94,13 @@ var text = map[string]string{
 	"qr.copy":      "Copy link",
 	"qr.copied":    "Copied",
 	"qr.copy.fail": "Copying failed. Mark the link and copy it by hand.",
+	"qr.type":      "Your phone opens this page, and from there the 1Kosmos app.",
+	"qr.type.link": "Type this link into your phone’s browser. Capitals, spaces and hyphens do not matter.",
 	"qr.good":      "Good once, for %s.",
 	"qr.left":      "Good once, for another",
 	"qr.private":   "Show it to nobody: whoever opens it continues in your place.",
 	"qr.new":       "New code",
+	"qr.new.link":  "New link",
 	"qr.back":      "Back",
 
 	"elsewhere.heading": "Continue on your phone",
@@ -114,6 +119,48 @@ var text = map[string]string{
 	"done.close":     "You can close this page.",
 	"done.phone":     "You can put your phone away and go on where you started.",
 
+	"challenge.title":        "%s: show that it is you",
+	"challenge.title.error":  "Show that it is you",
+	"challenge.heading":      "asks you to show that it is you",
+	"challenge.warning":      "Go on only if you are signing in at",
+	"challenge.warning.2":    "yourself right now.",
+	"challenge.warning.scan": "Never scan this code because somebody sent it to you or told you to.",
+	"challenge.warning.open": "Never go on because somebody sent you this page or told you to.",
+	"challenge.decline":      "This was not me: stop the sign-in",
+	"challenge.was.not":      "If that was not your phone, stop the sign-in.",
+	"challenge.match":        "Thank you, it is you",
+	"challenge.no_match":     "We could not confirm that it is you",
+	"challenge.expired":      "Time ran out",
+	"challenge.failed":       "This did not work",
+	"challenge.declined":     "The sign-in is stopped",
+	"challenge.trouble":      "We have trouble hearing from 1Kosmos. Keep this page open, it keeps trying.",
+	"challenge.cookie":       "This browser has no access to this page.",
+
+	"why.new_device":             "The reason: this sign-in comes from a device that is new for your account.",
+	"why.unfamiliar_ip":          "The reason: this sign-in comes from a network that is new for your account.",
+	"why.geo_anomaly":            "The reason: this sign-in comes from an unusual place.",
+	"why.sensitive_scope":        "The reason: this sign-in asks for something that is specially protected.",
+	"why.high_value_transaction": "The reason: this is about something of high value.",
+
+	"words":     "says what it is for:",
+	"words.cut": "The text is longer. If you need the rest to decide, do not go on.",
+
+	"scan.heading":    "With the 1Kosmos app",
+	"scan.1":          "Open the 1Kosmos app on your phone and scan this code with it.",
+	"scan.2":          "Show your face to the app.",
+	"scan.3":          "Keep this page open: it goes on by itself.",
+	"scan.alt":        "Code for the 1Kosmos app",
+	"scan.left":       "A new code appears by itself in",
+	"scan.renewing":   "A new code is being made. It appears here by itself in a moment.",
+	"scan.here":       "Open on this device",
+	"scan.here.phone": "Open on this phone",
+	"scan.phone":      "Open the 1Kosmos app on this phone and show your face.",
+	"scan.type":       "Type a link on my phone instead",
+	"open.body":       "You show your face to the camera. Choose a place with good light.",
+	"open.renewing":   "The page for your face is being made ready. The button appears here by itself in a moment.",
+	"status.face":     "Waiting for your face.",
+	"status.renewing": "One moment …",
+
 	"error.heading":  "This did not work",
 	"form.refused":   "We could not make sure that this came from our page.",
 	"form.refused.2": "Go back to the page, load it again and repeat what you did.",
@@ -122,6 +169,8 @@ var text = map[string]string{
 	"nothing":        "There is nothing at this address.",
 	"nothing.2":      "Check that the link is complete, or go back to the application you came from.",
 
+	"second":  "1 second",
+	"seconds": "%d seconds",
 	"minute":  "1 minute",
 	"minutes": "%d minutes",
 	"hours":   "%d hours",
@@ -141,7 +190,10 @@ func (s Sentence) String() string {
 	return s.Say + " " + s.Hint
 }
 
-var verified = Sentence{"Your identity is confirmed.", ""}
+var (
+	verified = Sentence{"Your identity is confirmed.", ""}
+	matched  = Sentence{"Your face was recognised.", ""}
+)
 
 // internal is for what a person can do nothing about and need not understand.
 var internal = Sentence{"Something went wrong on our side.", "It is not your fault, and nothing about you was decided. Please try again later."}
@@ -151,10 +203,14 @@ var (
 	takeNewPhotos  = "Start again and take new photos in good light, without reflections, with the whole document in the picture."
 	notUnderstood  = Sentence{"Something went wrong between us and the verification service.", "It is not your fault. Please try again later."}
 	serviceAway    = Sentence{"The verification service does not answer right now.", tryAgainLater}
+	askAnotherWay  = "Go back to the application and ask for another way."
+	notPossible    = Sentence{"This account cannot be checked by face right now.", askAnotherWay}
+	unbelievable   = Sentence{"The answer could not be trusted, so it does not count.", "Start again in the application. If it happens again, tell the people who look after your account."}
 	documentNoGood = Sentence{"Your document could not be confirmed.", "Start again with new photos or another valid document."}
 )
 
-// sentences has one for every reason there is.
+// sentences has one for every reason there is, as it reads to somebody who is
+// being verified.
 var sentences = map[proof.Reason]Sentence{
 	proof.ReasonImageUnreadable:     {"One of the photos could not be opened.", "Start again and take it with the camera, or choose a JPEG or PNG file."},
 	proof.ReasonImageTooLarge:       {"One of the photos is too large.", "Start again and take it with the camera, or choose a smaller file."},
@@ -179,6 +235,21 @@ var sentences = map[proof.Reason]Sentence{
 	proof.ReasonRetriesExhausted:    {"There were too many attempts.", "Go back to the application. If it lets you start again, take your time with light and focus."},
 	proof.ReasonExpectedMismatch:    {"What the document says is not what the application expects.", "Check your name and date of birth in your account."},
 	proof.ReasonProviderRejected:    {"The verification service could not confirm your identity.", "Start again with new photos or another valid document."},
+	proof.ReasonEnrolmentConflict:   {"Your details or your face do not fit the person who is set up for this account.", "Nothing was changed. If the account is yours, ask the people who look after it for help."},
+	proof.ReasonTemplateForeign:     {"Your face could not be compared with the one that is set up for this account.", askAnotherWay},
+
+	proof.ReasonUserUnknown:      notPossible,
+	proof.ReasonUserNotEnrolled:  {"No face is set up for this account yet.", askAnotherWay},
+	proof.ReasonUserDisabled:     notPossible,
+	proof.ReasonTooManyAttempts:  {"There were too many attempts.", "Wait a quarter of an hour, then start again in the application. If these attempts were not yours, tell the people who look after your account."},
+	proof.ReasonSubjectMismatch:  {"The answer came from the app of another person or account.", "Check which account is chosen in the 1Kosmos app, then start again in the application."},
+	proof.ReasonAnswerKey:        unbelievable,
+	proof.ReasonAnswerUntrusted:  unbelievable,
+	proof.ReasonAnswerReplayed:   unbelievable,
+	proof.ReasonUploadReplayed:   {"This photo was sent before.", "Take a new one."},
+	proof.ReasonSessionEnded:     {"The page for the photo has ended.", "Go back to the page that you came from: it has a new one, or says how it went."},
+	proof.ReasonUnknownChallenge: {"This request does not exist, or no longer.", "Start again in the application."},
+	proof.ReasonChallengeUsed:    {"This request was for a sign-in that is over.", "Start again in the application."},
 
 	proof.ReasonModelsMissing:       internal,
 	proof.ReasonEngineBusy:          {"Very many people are verifying right now.", tryAgainLater},
@@ -215,6 +286,51 @@ var sentences = map[proof.Reason]Sentence{
 	proof.ReasonInternal:            internal,
 }
 
+var (
+	takeNewSelfie = "If the account is yours, start again in the application: in good light, without glasses or cap, with the camera an arm’s length away at the height of your eyes."
+	notRecognised = Sentence{"Your face was not recognised.", takeNewSelfie + " Check that it is the right account."}
+	picture       = Sentence{"The picture of your face could not be used.", takeNewSelfie}
+)
+
+// challengeSentences has the reasons that read differently to somebody who shows
+// their face for an account. What compares faces says one thing only, whatever
+// the reason: how close it was is nobody's business.
+var challengeSentences = map[proof.Reason]Sentence{
+	proof.ReasonFaceMismatch:        notRecognised,
+	proof.ReasonFaceUncertain:       notRecognised,
+	proof.ReasonProviderRejected:    notRecognised,
+	proof.ReasonRetriesExhausted:    {"There were too many attempts.", takeNewSelfie},
+	proof.ReasonImageUnreadable:     picture,
+	proof.ReasonImageTooLarge:       picture,
+	proof.ReasonImageTooSmall:       picture,
+	proof.ReasonImageBlurred:        picture,
+	proof.ReasonSelfieMissing:       {"No picture of your face was taken.", "Start again in the application and allow the camera, or use another device."},
+	proof.ReasonSelfieNoFace:        {"No face was found in the picture.", takeNewSelfie},
+	proof.ReasonSelfieManyFaces:     {"More than one face was in the picture.", "Start again in the application where nobody else is in the picture."},
+	proof.ReasonCaptureFailed:       {"No picture could be taken.", "Start again in the application and allow the camera, or use another device."},
+	proof.ReasonEngineBusy:          {"Very many people are signing in right now.", tryAgainLater},
+	proof.ReasonEngineTimeout:       {"Looking at your face took too long.", tryAgainLater},
+	proof.ReasonUpstreamUnavailable: challengeAway,
+	proof.ReasonUpstreamTimeout:     challengeAway,
+	proof.ReasonUpstreamRateLimited: {"Very many people are signing in right now.", tryAgainLater},
+	proof.ReasonUpstreamAuth:        challengeOdd,
+	proof.ReasonUpstreamRejected:    challengeOdd,
+	proof.ReasonUpstreamMalformed:   challengeOdd,
+	proof.ReasonUpstreamCiphertext:  challengeOdd,
+	proof.ReasonUpstreamUnknown:     challengeOdd,
+	proof.ReasonDeclined:            {"You said that this was not you. Nobody gets in with it.", "If you did not try to sign in, somebody else may know your password: change it, and tell the people who look after your account."},
+	proof.ReasonAbandoned:           {"It was stopped before you showed your face.", "Start again in the application when you are ready."},
+	proof.ReasonTimeLimit:           {"The time to show your face is over.", "If it was you who was signing in, start again in the application."},
+	proof.ReasonErased:              {"What belonged to this request has been erased.", "Start again in the application if you still need it."},
+	proof.ReasonDataPurged:          {"What belonged to this request has been deleted, as promised.", "Start again in the application if you still need it."},
+	proof.ReasonUnknownSession:      sentences[proof.ReasonUnknownChallenge],
+}
+
+var (
+	challengeAway = Sentence{"The service that recognises your face does not answer right now.", tryAgainLater}
+	challengeOdd  = Sentence{"Something went wrong between us and the service that recognises your face.", "It is not your fault. Please try again later."}
+)
+
 // Explain returns the sentence for a reason, and whether that reason is known.
 // For an unknown one it says that something went wrong.
 func Explain(r proof.Reason) (s Sentence, ok bool) {
@@ -223,6 +339,14 @@ func Explain(r proof.Reason) (s Sentence, ok bool) {
 		s = internal
 	}
 	return s, ok
+}
+
+// ExplainChallenge is Explain for somebody who shows their face for an account.
+func ExplainChallenge(r proof.Reason) (s Sentence, ok bool) {
+	if s, ok = challengeSentences[r]; ok {
+		return s, true
+	}
+	return Explain(r)
 }
 
 // tell returns the entry of the table under key, with args filled in. A key
@@ -261,4 +385,15 @@ func span(d time.Duration) string {
 		return say(unit)
 	}
 	return say(unit+"s", int(n))
+}
+
+// seconds is span for what is counted down: exact below two minutes.
+func seconds(n int) string {
+	switch {
+	case n == 1:
+		return say("second")
+	case n < 120:
+		return say("seconds", n)
+	}
+	return span(time.Duration(n) * time.Second)
 }

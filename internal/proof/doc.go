@@ -13,4 +13,13 @@
 //
 // A pending verification can also end as failed, when the upstream refuses to
 // open a session for it.
+//
+// A challenge moves only along these; the states on the right are terminal:
+//
+//	         ┌─────the same face──────────▶ match
+//	pending ─┼─────another face───────────▶ no_match
+//	         ├─────deadline───────────────▶ expired
+//	         └─────declined, no verdict───▶ failed
+//
+// From its deadline on a challenge can only become expired.
 package proof

@@ -51,6 +51,7 @@ type Outcome struct {
 	Framework string     `json:"framework,omitempty"` // trust framework that the source names; see docs/decisions
 	Engine    string     `json:"engine,omitempty"`    // who judged, with version, if the source says so
 	Assessed  *bool      `json:"assessed,omitempty"`  // whether an independent body assessed the source, if it says so
+	Enrolled  *bool      `json:"enrolled,omitempty"`  // whether the source keeps the face for step-ups from now on, if it says so
 	At        time.Time  `json:"at,omitzero"`         // when the verdict was read
 }
 

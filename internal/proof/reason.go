@@ -30,6 +30,24 @@ const (
 	ReasonRetriesExhausted    Reason = "retries_exhausted"
 	ReasonExpectedMismatch    Reason = "expected_mismatch"
 	ReasonProviderRejected    Reason = "provider_rejected"
+	ReasonEnrolmentConflict   Reason = "enrolment_conflict"
+	ReasonTemplateForeign     Reason = "template_foreign"
+)
+
+// What stands against a step-up, or makes its answer worth nothing.
+const (
+	ReasonUserUnknown      Reason = "user_unknown"       // 1Kosmos has no such user
+	ReasonUserNotEnrolled  Reason = "user_not_enrolled"  // known, without a face to compare with
+	ReasonUserDisabled     Reason = "user_disabled"      // switched off at 1Kosmos
+	ReasonTooManyAttempts  Reason = "too_many_attempts"  // a limit of ours or of 1Kosmos
+	ReasonSubjectMismatch  Reason = "subject_mismatch"   // somebody else's LiveID answered
+	ReasonAnswerKey        Reason = "answer_key_invalid" // the key of the answer is no key on the tenant's curve
+	ReasonAnswerUntrusted  Reason = "answer_untrusted"   // the key of the answer is not the one of the user
+	ReasonAnswerReplayed   Reason = "answer_replayed"    // the answer was given before, or to another session
+	ReasonUploadReplayed   Reason = "upload_replayed"    // the one-time code of a photo was used before, or is another session's
+	ReasonSessionEnded     Reason = "session_ended"      // the page that takes the photo has ended: answered, or too late
+	ReasonUnknownChallenge Reason = "unknown_challenge"
+	ReasonChallengeUsed    Reason = "challenge_used" // the match was for a login that is over
 )
 
 // What went wrong on the way to a verdict.
@@ -82,7 +100,9 @@ func Reasons() []Reason {
 		ReasonMRZCheckDigit, ReasonDocumentExpired, ReasonDocumentType, ReasonDocumentUnsupported, ReasonDocumentInvalid,
 		ReasonDocumentNotVerified, ReasonPortraitNotFound, ReasonSelfieMissing, ReasonSelfieNoFace, ReasonSelfieManyFaces,
 		ReasonFaceMismatch, ReasonFaceUncertain, ReasonLivenessUnavailable, ReasonCaptureFailed, ReasonRetriesExhausted,
-		ReasonExpectedMismatch, ReasonProviderRejected,
+		ReasonExpectedMismatch, ReasonProviderRejected, ReasonEnrolmentConflict, ReasonTemplateForeign,
+		ReasonUserUnknown, ReasonUserNotEnrolled, ReasonUserDisabled, ReasonTooManyAttempts, ReasonSubjectMismatch, ReasonAnswerKey,
+		ReasonAnswerUntrusted, ReasonAnswerReplayed, ReasonUploadReplayed, ReasonSessionEnded, ReasonUnknownChallenge, ReasonChallengeUsed,
 		ReasonModelsMissing, ReasonEngineBusy, ReasonEngineTimeout, ReasonEngineError, ReasonEngineUnavailable,
 		ReasonUpstreamUnavailable, ReasonUpstreamTimeout, ReasonUpstreamAuth, ReasonUpstreamRejected,
 		ReasonUpstreamRateLimited, ReasonUpstreamMalformed, ReasonUpstreamCiphertext, ReasonUpstreamUnknown,

@@ -71,9 +71,9 @@ func (c *jsonColumn) Scan(src any) error {
 	return json.Unmarshal(b, c.dest)
 }
 
-// verificationStatements writes out the two long statements over the columns,
-// the first three of which are tenant, id and version.
-func verificationStatements(columns string) (insert, update string) {
+// statements writes out the two long statements over the columns of a table, the
+// first three of which are tenant, id and version.
+func statements(table, columns string) (insert, update string) {
 	var marks, sets []string
 	for i, name := range strings.Split(columns, ",") {
 		name, mark := strings.TrimSpace(name), "$"+strconv.Itoa(i+1)
@@ -82,6 +82,6 @@ func verificationStatements(columns string) (insert, update string) {
 			sets = append(sets, name+" = "+mark)
 		}
 	}
-	return "INSERT INTO verifications (" + columns + ") VALUES (" + strings.Join(marks, ", ") + ") ON CONFLICT DO NOTHING",
-		"UPDATE verifications SET version = version + 1, " + strings.Join(sets, ", ") + " WHERE tenant = $1 AND id = $2 AND version = $3"
+	return "INSERT INTO " + table + " (" + columns + ") VALUES (" + strings.Join(marks, ", ") + ") ON CONFLICT DO NOTHING",
+		"UPDATE " + table + " SET version = version + 1, " + strings.Join(sets, ", ") + " WHERE tenant = $1 AND id = $2 AND version = $3"
 }

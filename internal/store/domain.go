@@ -44,8 +44,12 @@ func (t *tx) EraseSubject(tenant, id string, when time.Time) error {
 	t.erased = true
 	// Counting the version up makes a copy that was read before the erasure
 	// stale: storing it would bring the sealed columns back.
-	_, err = t.exec(`UPDATE verifications SET sealed_request = NULL, sealed_outcome = NULL, upstream_sealed_url = NULL,
-		request_hash = NULL, version = version + 1 WHERE tenant = $1 AND subject = $2`, tenant, id)
+	if _, err := t.exec(`UPDATE verifications SET sealed_request = NULL, sealed_outcome = NULL, upstream_sealed_url = NULL,
+		request_hash = NULL, version = version + 1 WHERE tenant = $1 AND subject = $2`, tenant, id); err != nil {
+		return err
+	}
+	_, err = t.exec(`UPDATE challenges SET sealed_request = NULL, sealed_session = NULL, request_hash = NULL, network = NULL,
+		version = version + 1 WHERE tenant = $1 AND subject = $2`, tenant, id)
 	return err
 }
 
@@ -125,7 +129,7 @@ func (t *tx) UpdateVerification(v *proof.Verification) error {
 	return nil
 }
 
-var insertVerification, updateVerification = verificationStatements(verificationColumns)
+var insertVerification, updateVerification = statements("verifications", verificationColumns)
 
 const assuranceColumns = `tenant, id, subject, verification, level, source, granted_at, expires_at, revoked_at`
 

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -83,6 +84,35 @@ func insertAll(tx journey.Tx, v *proof.Verification) error {
 		tx.InsertVerification(v),
 		tx.InsertAudit(&proof.AuditRecord{ID: v.ID, Tenant: v.Tenant, At: v.CreatedAt, Actor: "caller:c", Action: "verification.started", Object: "verification:" + v.ID}),
 		tx.Enqueue(&proof.Job{ID: v.ID, Tenant: v.Tenant, Kind: "verification.expire", Key: v.ID, RunAt: v.ExpiresAt}),
+	)
+}
+
+func newChallenge(tenant, subject string) *proof.Challenge {
+	return &proof.Challenge{
+		ID: uuid.Must(uuid.NewV7()).String(), Tenant: tenant, Caller: "c", Subject: subject, Status: proof.ChallengePending, Backend: "uwl",
+		CreatedAt: time.Now(), ExpiresAt: time.Now().Add(5 * time.Minute), Sessions: 1,
+		SealedRequest: bytes.Repeat([]byte("x"), 200), SealedSession: bytes.Repeat([]byte("y"), 400),
+		Link: proof.Link{SecretHash: bytes.Repeat([]byte("h"), 32)},
+	}
+}
+
+// challengeAll is what starting a challenge does: four limits are asked and
+// counted, then challenge, audit record and two jobs are stored.
+func challengeAll(tx journey.Tx, c *proof.Challenge) error {
+	limits := [][2]string{{"subject", c.Subject}, {"network", c.ID[35:]}, {"caller", c.Caller}, {"tenant", "all"}}
+	for _, l := range limits {
+		if _, err := tx.Hits(c.Tenant, l[0], []byte(l[1]), c.CreatedAt.Add(-time.Hour)); err != nil {
+			return err
+		}
+		if err := tx.Hit(c.Tenant, l[0], []byte(l[1]), c.CreatedAt); err != nil {
+			return err
+		}
+	}
+	return errors.Join(
+		tx.InsertChallenge(c),
+		tx.InsertAudit(&proof.AuditRecord{ID: c.ID, Tenant: c.Tenant, At: c.CreatedAt, Actor: "caller:c", Action: "challenge.started", Object: "challenge:" + c.ID}),
+		tx.Enqueue(&proof.Job{ID: c.ID, Tenant: c.Tenant, Kind: "challenge.expire", Key: c.ID, RunAt: c.ExpiresAt}),
+		tx.Enqueue(&proof.Job{ID: c.ID + "-", Tenant: c.Tenant, Kind: "challenge.poll", Key: c.ID, RunAt: c.CreatedAt}),
 	)
 }
 
@@ -194,7 +224,12 @@ func TestErasedBytes(t *testing.T) {
 	v := newVerification("t")
 	v.Subject, v.SealedRequest, v.SealedOutcome = "s", []byte("REQUEST-TO-ERASE"), bytes.Repeat([]byte("OUTCOME-TO-ERASE"), 1000)
 	v.Upstream.SealedURL = []byte("URL-TO-ERASE")
-	err := s.Update(t.Context(), func(tx journey.Tx) error { return errors.Join(tx.InsertSubject(p), tx.InsertVerification(v)) })
+	c := newChallenge("t", "s")
+	c.SealedRequest, c.SealedSession = []byte("WHO-TO-ERASE"), []byte("SESSION-TO-ERASE")
+	c.RequestHash, c.Network = []byte("HASH-TO-ERASE"), []byte("NETWORK-TO-ERASE")
+	err := s.Update(t.Context(), func(tx journey.Tx) error {
+		return errors.Join(tx.InsertSubject(p), tx.InsertVerification(v), tx.InsertChallenge(c))
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -326,55 +361,81 @@ func TestEmpty(t *testing.T) {
 }
 
 // BenchmarkStart measures durable starts of a verification (four rows each) by so
-// many concurrent callers.
-func BenchmarkStart(b *testing.B) {
-	for _, callers := range []int{1, 16, 64} {
-		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
-			s := sqlite(b, filepath.Join(b.TempDir(), "b.db"))
-			benchmark(b, callers, s)
-		})
+// many concurrent callers, and BenchmarkChallenge those of a challenge (eight rows
+// each, two of which are the same for all).
+func BenchmarkStart(b *testing.B)             { benchmark(b, onSQLite, start) }
+func BenchmarkStartPostgres(b *testing.B)     { benchmark(b, onPostgres, start) }
+func BenchmarkChallenge(b *testing.B)         { benchmark(b, onSQLite, stepUp) }
+func BenchmarkChallengePostgres(b *testing.B) { benchmark(b, onPostgres, stepUp) }
+
+func onSQLite(b *testing.B) *store.Store { return sqlite(b, filepath.Join(b.TempDir(), "b.db")) }
+
+// onPostgres is over a unix socket.
+func onPostgres(b *testing.B) *store.Store {
+	s, err := store.Open(b.Context(), pgtest.URL(b))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { s.Close() })
+	return s
+}
+
+func start(*testing.B, *store.Store) func(journey.Tx) error {
+	return func(tx journey.Tx) error { return insertAll(tx, newVerification("t")) }
+}
+
+func stepUp(b *testing.B, s *store.Store) func(journey.Tx) error {
+	var subjects []string
+	err := s.Update(b.Context(), func(tx journey.Tx) error {
+		subjects = nil
+		for range 500 {
+			v := newVerification("t")
+			subjects = append(subjects, v.Subject)
+			if err := insertAll(tx, v); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	var n atomic.Int64
+	return func(tx journey.Tx) error {
+		return challengeAll(tx, newChallenge("t", subjects[int(n.Add(1))%len(subjects)]))
 	}
 }
 
-// BenchmarkStartPostgres is the same on PostgreSQL over a unix socket.
-func BenchmarkStartPostgres(b *testing.B) {
+func benchmark(b *testing.B, on func(*testing.B) *store.Store, prepare func(*testing.B, *store.Store) func(journey.Tx) error) {
 	for _, callers := range []int{1, 16, 64} {
 		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
-			s, err := store.Open(b.Context(), pgtest.URL(b))
-			if err != nil {
-				b.Fatal(err)
+			s := on(b)
+			fn := prepare(b, s)
+			work := make(chan struct{})
+			var wg sync.WaitGroup
+			took := make([][]time.Duration, callers)
+			for i := range callers {
+				wg.Go(func() {
+					for range work {
+						begin := time.Now()
+						if err := s.Update(context.Background(), fn); err != nil {
+							b.Error(err)
+						}
+						took[i] = append(took[i], time.Since(begin))
+					}
+				})
 			}
-			defer s.Close()
-			benchmark(b, callers, s)
+			b.ResetTimer()
+			for range b.N {
+				work <- struct{}{}
+			}
+			close(work)
+			wg.Wait()
+			b.StopTimer()
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "updates/s")
+			b.ReportMetric(quantile(took, 0.99).Seconds()*1000, "p99-ms")
 		})
 	}
-}
-
-func benchmark(b *testing.B, callers int, s *store.Store) {
-	work := make(chan struct{})
-	var wg sync.WaitGroup
-	took := make([][]time.Duration, callers)
-	for i := range callers {
-		wg.Go(func() {
-			for range work {
-				v := newVerification("t")
-				begin := time.Now()
-				if err := s.Update(context.Background(), func(tx journey.Tx) error { return insertAll(tx, v) }); err != nil {
-					b.Error(err)
-				}
-				took[i] = append(took[i], time.Since(begin))
-			}
-		})
-	}
-	b.ResetTimer()
-	for range b.N {
-		work <- struct{}{}
-	}
-	close(work)
-	wg.Wait()
-	b.StopTimer()
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "updates/s")
-	b.ReportMetric(quantile(took, 0.99).Seconds()*1000, "p99-ms")
 }
 
 func quantile(took [][]time.Duration, q float64) time.Duration {

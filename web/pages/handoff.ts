@@ -1,8 +1,10 @@
-// The hand-off page follows its verification: it asks for the status, less often
-// the longer nothing happens and not at all while hidden, and fetches itself
-// again when the step changes. Everything that it says comes from the server.
+// The pages follow what they are about: they ask for the status, not at all while
+// hidden, and fetch themselves again when the step changes. The hand-off page
+// asks less often the longer nothing happens; the challenge page shows one
+// upstream session after the other and does not. Everything that they say comes
+// from the server.
 
-type Status = { status: string; reason: string; message: string; step: string; next_url: string };
+type Status = { status: string; reason: string; message: string; step: string; session?: string; next_url: string };
 
 const FIRST = 2000; // ms between two questions at first …
 const SLOWEST = 5000; // … and at most
@@ -12,6 +14,8 @@ let delay = FIRST;
 let poll: number | undefined;
 let leave: number | undefined;
 let tick: number | undefined;
+let returned = false; // another tab with this page has gone back
+let tabs: BroadcastChannel | undefined;
 
 const main = () => document.getElementById("page")!;
 const find = (selector: string) => main().querySelector<HTMLElement>(selector);
@@ -24,7 +28,7 @@ function later() {
   clearTimeout(poll);
   if (!document.hidden && "follow" in main().dataset) {
     poll = setTimeout(ask, delay);
-    delay = Math.min(delay * 1.2, SLOWEST);
+    if (!main().dataset.session) delay = Math.min(delay * 1.2, SLOWEST);
   }
 }
 
@@ -35,12 +39,13 @@ function tell(message: string) {
 }
 
 async function ask() {
-  const { step, behind, home, offline } = main().dataset;
+  const { step, behind, session, home, offline } = main().dataset;
   try {
     const answer = await get(home + "/status");
     if (answer.status === 429 || answer.status >= 500) throw answer.status;
     const now = answer.ok ? ((await answer.json()) as Status) : undefined;
     if (now?.step !== (behind ?? step)) return await swap();
+    if (!behind && now!.session !== session) return await swap(true);
     tell(now!.message);
     Object.assign(find("[data-testid=status]")?.dataset ?? {}, { status: now!.status, reason: now!.reason });
   } catch {
@@ -50,17 +55,35 @@ async function ask() {
 }
 
 // swap puts the page as it is now in the place of the one that is shown, and
-// moves the focus to its heading, so that a screen reader says what is new.
-async function swap() {
-  const home = main().dataset.home!;
+// moves the focus to its heading, so that a screen reader says what is new. If
+// only another upstream session is to be shown, everything else stays as it is.
+async function swap(quietly = false) {
+  clearTimeout(poll);
+  const { home, step } = main().dataset as { home: string; step: string };
   const fresh = new DOMParser().parseFromString(await (await get(home)).text(), "text/html");
   const page = fresh.getElementById("page");
   if (!page) return location.replace(home);
+  const way = find("#way");
+  const fresher = page.querySelector("#way");
+  if (quietly && way && fresher && page.dataset.step === step) {
+    const focused = way.contains(document.activeElement) && (document.activeElement as HTMLElement).dataset.testid;
+    way.replaceWith(fresher);
+    main().dataset.session = page.dataset.session;
+    tell(page.querySelector("[data-testid=status]")!.textContent!);
+    if (focused) find(`[data-testid=${focused}]`)?.focus();
+    return start();
+  }
   main().replaceWith(page);
   document.title = fresh.title;
   start();
   find("h1")?.focus();
   scrollTo(0, 0);
+}
+
+// words says a number of seconds in the language of the page.
+function words(s: number): string {
+  const [n, unit] = s < 120 ? [s, "second"] : [Math.floor(s / 60), "minute"];
+  return new Intl.NumberFormat(document.documentElement.lang, { style: "unit", unit, unitDisplay: "long" }).format(n);
 }
 
 function start() {
@@ -70,22 +93,34 @@ function start() {
   const { step, home } = main().dataset;
   // The address of a form's answer cannot be loaded again; the page's can.
   if (home) history.replaceState(null, "", home);
+  if (home && !tabs) {
+    // 1Kosmos may have brought the person back in a second tab; one return is enough.
+    tabs = new BroadcastChannel("kosmoscope " + home);
+    tabs.onmessage = () => {
+      returned = true;
+      clearTimeout(leave);
+      find(".auto")?.setAttribute("hidden", "");
+    };
+  }
 
   const back = find("[data-after]") as HTMLAnchorElement | null;
-  if (back) {
+  if (back && !returned) {
     find(".auto")!.hidden = false;
-    leave = setTimeout(() => location.replace(back.href), Number(back.dataset.after) * 1000);
+    leave = setTimeout(() => {
+      tabs?.postMessage("returned");
+      location.replace(back.href);
+    }, Number(back.dataset.after) * 1000);
   }
-  if (step === "qr") {
-    find("[data-copy]")!.hidden = !navigator.clipboard;
-    const left = find("[data-left]")!;
+  if (step === "qr") find("[data-copy]")!.hidden = !navigator.clipboard;
+  const left = find("[data-left]");
+  if (left) {
     const end = performance.now() + Number(left.dataset.left) * 1000;
     const show = () => {
       const s = Math.max(0, Math.ceil((end - performance.now()) / 1000));
-      left.textContent = `${left.dataset.text} ${Math.floor(s / 60)}:${String(s % 60).padStart(2, "0")}`;
+      left.textContent = `${left.dataset.text} ${"words" in left.dataset ? words(s) + "." : `${Math.floor(s / 60)}:${String(s % 60).padStart(2, "0")}`}`;
       if (s === 0) {
         clearInterval(tick);
-        swap().catch(later);
+        swap("words" in left.dataset).catch(later);
       }
     };
     tick = setInterval(show, 1000);

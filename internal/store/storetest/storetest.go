@@ -58,6 +58,16 @@ func Run(t *testing.T, fresh func(*testing.T) Opener) {
 		"LeaseExclusive":        testLeaseExclusive,
 		"EraseAgainstNewGrants": testEraseRace,
 		"Runner":                testRunner,
+		"Challenges":            testChallenges,
+		"EveryChallengeField":   testEveryChallengeField,
+		"Confidence":            testConfidence,
+		"EraseChallenges":       testEraseChallenges,
+		"TwoAnswers":            testTwoAnswers,
+		"SameKeyAtOnce":         testSameKeyAtOnce,
+		"Hits":                  testHits,
+		"HitsAtOnce":            testHitsAtOnce,
+		"LimitHolds":            testLimitHolds,
+		"ChallengeText":         testChallengeText,
 	}
 	for _, name := range slices.Sorted(keysOf(tests)) {
 		t.Run(name, func(t *testing.T) { tests[name](t, fresh(t)) })
@@ -323,6 +333,11 @@ func fill(t *testing.T, v reflect.Value, n int) int {
 		v.SetBool(true)
 	case reflect.Int, reflect.Int64:
 		v.SetInt(int64(n))
+	case reflect.Float64:
+		v.SetFloat(1 / float64(n+2)) // at most 1
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		return fill(t, v.Elem(), n-1)
 	case reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
 		for i := range v.Len() {
