@@ -96,8 +96,9 @@ func communityLogo() string {
 
 // serviceDirectory names the services of this tenant (reference 1.2). Named
 // are those that work and those that a client must know to boot: the vendor's
-// helper takes a directory without "licenses" for none. oauth2 and webauthn
-// are absent because nothing answers there.
+// helper takes a directory without "licenses" for none. webauthn is absent
+// because nothing answers there, workflowapi because the published directory
+// has no such key.
 func (s *Server) serviceDirectory(w http.ResponseWriter, r *http.Request) {
 	// The host by which the client came, if it is one of ours: aliases work whole.
 	host := s.opt.DNS
@@ -113,6 +114,7 @@ func (s *Server) serviceDirectory(w http.ResponseWriter, r *http.Request) {
 		"idproofing":      base + "/idproofing",
 		"idproofingapi":   base + "/idproofingapi",
 		"licenses":        base + "/licenses",
+		"oauth2":          base + "/oauth2",
 		"reports":         base + "/reports",
 		"sessions":        base + "/sessions",
 		"user_management": base + "/users-mgmt",

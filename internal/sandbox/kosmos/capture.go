@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"embed"
 	"encoding/hex"
 	"errors"
@@ -49,6 +50,13 @@ const (
 
 func pagePath(id string) string { return "/idproofing/session/" + url.PathEscape(id) }
 
+// captureRoutes are the page and what it posts to. A form is answered with a
+// redirect to the page, a script that accepts application/json with an answer:
+//
+//	start     document_type, where there is a choice; enrol=yes, to be enrolled (optional)
+//	document  multipart: side (front, back), file
+//	selfie    multipart: file, up to five
+//	submit, decline
 func (s *Server) captureRoutes(mux *http.ServeMux) {
 	const base = "/idproofing/session/{id}"
 	mux.HandleFunc("GET "+base, s.page)
@@ -278,7 +286,8 @@ func (s *Server) current(ctx context.Context, id, side string) (answer, error) {
 }
 
 // start records the person's consent and, where several documents are allowed,
-// which one it will be.
+// which one it will be (form field document_type). The field enrol=yes is a
+// consent of its own, to be enrolled; it counts only in a session that mayEnrol.
 func (s *Server) start(ctx context.Context, w http.ResponseWriter, r *http.Request, v *session) (answer, error) {
 	if v.State == Started || v.State == Captured { // pressed twice, or gone back
 		return s.current(ctx, v.ID, "")
@@ -296,7 +305,13 @@ func (s *Server) start(ctx context.Context, w http.ResponseWriter, r *http.Reque
 		a.status, a.Reason, a.Message = http.StatusBadRequest, refuseRequest, "Please choose one of the documents."
 		return a, nil
 	}
-	err := s.store.move(ctx, v.ID, Started, chosen, s.now(), []string{eventConsent, eventDocumentInstruction}, Created)
+	now, enrol := s.now(), mayEnrol(v) && r.PostFormValue("enrol") == "yes"
+	err := s.store.move(ctx, v.ID, Started, chosen, now, []string{eventConsent, eventDocumentInstruction}, func(tx *sql.Tx) error {
+		if !enrol {
+			return nil
+		}
+		return consented(ctx, tx, v.ID, consent{enrolConsentVersion, now})
+	}, Created)
 	if err != nil {
 		return answer{}, err
 	}
@@ -304,7 +319,7 @@ func (s *Server) start(ctx context.Context, w http.ResponseWriter, r *http.Reque
 }
 
 func (s *Server) decline(ctx context.Context, _ http.ResponseWriter, _ *http.Request, v *session) (answer, error) {
-	err := s.store.end(ctx, v.ID, Abandoned, "", nil, s.now(), eventAbandoned, Created, Started, Captured)
+	err := s.store.end(ctx, v.ID, Abandoned, "", nil, s.now(), eventAbandoned, nil, Created, Started, Captured)
 	if err != nil {
 		return answer{}, err
 	}
@@ -339,7 +354,7 @@ func (s *Server) submit(ctx context.Context, _ http.ResponseWriter, _ *http.Requ
 		a.status, a.Reason, a.Message = http.StatusConflict, refuseMissing, "A photo is still missing."
 		return a, nil
 	}
-	if err := s.store.move(ctx, v.ID, Judging, "", s.now(), []string{eventSubmission}, Captured); err != nil {
+	if err := s.store.move(ctx, v.ID, Judging, "", s.now(), []string{eventSubmission}, nil, Captured); err != nil {
 		return answer{}, err
 	}
 	s.judgeSoon(v.ID)
@@ -349,8 +364,8 @@ func (s *Server) submit(ctx context.Context, _ http.ResponseWriter, _ *http.Requ
 // giveUp fails a session for which there is nothing to judge.
 func (s *Server) giveUp(ctx context.Context, v *session, reason string) error {
 	now := s.now()
-	out := &outcome{Own: ownBlock(nil, reason), Error: errorFor(ReasonRetriesExhausted, "", v, now)}
-	return s.store.end(ctx, v.ID, Failed, reason, out, now, eventValidate, Started, Captured)
+	out := &outcome{Own: proofingBlock(nil, reason), Error: errorFor(ReasonRetriesExhausted, "", v, now)}
+	return s.store.end(ctx, v.ID, Failed, reason, out, now, eventValidate, nil, Started, Captured)
 }
 
 func wantSelfie(v *session) bool { return v.Request.Selfie || v.Request.Liveness != api.LivenessNone }
@@ -697,6 +712,7 @@ type view struct {
 	Types     []choice // to choose from
 	Document  string   // "passport", ...
 	Selfie    bool
+	Enrol     bool // ask to keep the face
 	Side      string
 	Camera    string // facing mode
 	TestID    string // of the file input
@@ -783,7 +799,7 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request) {
 	d.Number = slices.Index(all, d.Step) + 1
 	switch d.Step {
 	case stepStart:
-		d.Title = "Check who you are"
+		d.Title, d.Enrol = "Check who you are", mayEnrol(v)
 		if len(v.Request.DocumentTypes) > 1 {
 			for _, t := range v.Request.DocumentTypes {
 				d.Types = append(d.Types, choice{t, spokenType(t)})
@@ -879,7 +895,11 @@ func spoken(d time.Duration) string {
 func endWords(v *session) (title, message string) {
 	switch v.State {
 	case Success:
-		return "You are verified", "Your document was read and everything we checked was in order."
+		message = "Your document was read and everything we checked was in order."
+		if o := v.Outcome; o != nil && o.Own.Enrolled != nil && *o.Own.Enrolled {
+			message += " Your face can be recognised for this account from now on."
+		}
+		return "You are verified", message
 	case Failed:
 		return "We could not verify you", row(v.Reason).ended
 	case Expired:

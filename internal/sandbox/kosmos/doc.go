@@ -1,5 +1,5 @@
 // Package kosmos is a local 1Kosmos: a TLS server that speaks the 1Kosmos wire
-// protocol for identity verification, and whose verdicts come from an engine
+// protocol for identity verification and for face checks of enrolled people, and whose verdicts come from an engine
 // that really reads the document and really compares the faces. It has no
 // switch that makes a verdict.
 //
@@ -33,11 +33,18 @@
 // thing that was in the way as its reason. One whose photos do not open is
 // failed too.
 //
+// A session that names a user may enrol that user: enrolment.go draws when, and
+// when a proofing is refused because it is not the person who is enrolled. Users
+// and their wallets are in users.go; Directory is how an operator sees and changes
+// them, also from another process. What is kept of an enrolled face ends with the
+// wallet, not with the session. stepup.go draws how a face is checked later on.
+//
 // A session's id opens its page. No line of the log holds it: there a session
 // has a short name that is a keyed hash of the id.
 //
-// Everything that must survive kill -9 (keys, sessions, photos of running
-// sessions, outcomes) is in SQLite with synchronous=FULL, its values sealed
+// Everything that must survive kill -9 (keys, users and wallets, sessions, photos
+// of running sessions, outcomes) is in SQLite with synchronous=FULL, its values sealed
 // under a key file next to it. Photos go when the session ends; the outcome,
-// which carries what the wire result must carry, goes PIITTL later.
+// which carries what the wire result must carry, goes PIITTL later. What is kept
+// of a user is sealed under a key per user, which is itself sealed.
 package kosmos

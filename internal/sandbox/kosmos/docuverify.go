@@ -101,6 +101,7 @@ func (s *Server) createSession(w http.ResponseWriter, r *http.Request) {
 	}
 	if len(req.User) > 0 && string(req.User) != "null" {
 		var user struct {
+			Username  string `json:"username"`
 			Firstname string `json:"firstname"`
 			Lastname  string `json:"lastname"`
 		}
@@ -108,7 +109,11 @@ func (s *Server) createSession(w http.ResponseWriter, r *http.Request) {
 			invalid("user must be of type object")
 			return
 		}
-		rq.User, rq.Firstname, rq.Lastname = req.User, user.Firstname, user.Lastname
+		if user.Username != "" && !validUsername(user.Username) {
+			guessUsername.write(w)
+			return
+		}
+		rq.User, rq.Username, rq.Firstname, rq.Lastname = req.User, user.Username, user.Firstname, user.Lastname
 	}
 	id, err := s.newSession(r, rq)
 	if err != nil {

@@ -3,7 +3,8 @@ package kosmos
 import "time"
 
 // Event is one entry of a session's history: a name from the vendor's event
-// vocabulary (reference 2.8) and when it happened. It holds nothing personal.
+// vocabulary (reference 2.8), or one of ours (KOSMOSCOPE_), and when it
+// happened. It holds nothing personal.
 type Event struct {
 	Name string
 	At   time.Time

@@ -1,6 +1,9 @@
 package kosmos
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // What black-box tests need to see inside.
 var (
@@ -40,3 +43,21 @@ func (s *Server) SetPatience(place, upload, drain time.Duration) {
 
 // WaitJudged waits until no verdict is outstanding.
 func (s *Server) WaitJudged() { s.judges.Wait() }
+
+// Wallet opens the wallet by which a user may answer: its DID, private key and templates.
+func (s *Server) Wallet(ctx context.Context, username string) (did, key string, references [][]byte, err error) {
+	w, err := s.wallet(ctx, username)
+	if err != nil {
+		return "", "", nil, err
+	}
+	return w.DID, w.Key.Encode(), w.References, nil
+}
+
+// ErrDisabled is why there is no wallet that may answer.
+var ErrDisabled = errDisabled
+
+// EnrolConsentVersion is the version of the words beside the box.
+const EnrolConsentVersion = enrolConsentVersion
+
+// FoldName is the one form of usernames that differ in case alone.
+var FoldName = foldName

@@ -37,12 +37,40 @@ const (
 	// left empty.
 	genderOther = ""
 
+	// The two levels in user info, of which only the names are known, and what it
+	// says of the device that holds a wallet.
+	guessPOI                  = "IAL1"
+	guessPON                  = "IAL1"
+	guessDeviceOS             = "web"
+	guessDeviceName           = "Local authenticator"
+	guessAuthenticatorID      = "kosmoscope.local"
+	guessAuthenticatorVersion = "1"
+
+	// Values of a user's fields in user management, of which only the names are known.
+	guessStatusActive   = "active"
+	guessStatusDisabled = "disabled"
+	guessRole           = "user"
+	guessUserType       = "user"
+	guessOnboarded      = "completed"
+	guessNotOnboarded   = "pending"
+
 	// complianceType was "F" in the published passport sample, with no meaning
 	// given. The engine establishes no compliance, so the key is kept and empty.
 	complianceType = ""
 	// stateNone was seen in the published card sample.
 	stateNone = "NONE"
 )
+
+// Also decided here, in code elsewhere:
+//
+//   - Usernames that differ in case alone are one user (users.go).
+//   - A user who is disabled cannot be proofed, and user info knows no wallet of
+//     theirs (enrolment.go, userinfo.go).
+//   - userIdList starts with the user's uid, so that the vendor's own helper, which
+//     takes the first entry for none (reference 11), finds the name.
+//   - The body of userinfo/fetch may be sealed or not; of its members devicelist
+//     is known to mean something.
+//   - users/fetch compares the whole username, and ignores attributes.
 
 // Messages and statuses that no published answer shows.
 var (
@@ -61,6 +89,13 @@ var (
 	guessTooLarge = problem{http.StatusRequestEntityTooLarge, styleCode, "request entity too large", ""}
 	// IAL of a user that does not exist.
 	guessUnknownUser = problem{http.StatusNotFound, styleMessage, "User not found", ""}
+	// A username that no user can have.
+	guessUsername = problem{http.StatusBadRequest, styleCode, "user.username must be text of at most 256 bytes", ""}
+	// User info of a DID that is no wallet's.
+	guessUnknownDID = problem{http.StatusNotFound, styleMessage, "User not found", ""}
+	// A users/fetch that names no auth module, or asks for nobody.
+	guessAuthModule = problem{http.StatusBadRequest, styleCode, "authModule is required", ""}
+	guessQuery      = problem{http.StatusBadRequest, styleCode, "username is required", ""}
 	// A path of a service that this server does not have.
 	guessNoRoute = problem{http.StatusNotFound, styleCode, "Not Found", ""}
 )

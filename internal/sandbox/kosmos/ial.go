@@ -27,13 +27,14 @@ var users = []user{
 
 var errNoUser = errors.New("kosmos: no such user")
 
-func findUser(name string) (user, error) {
+// seeded finds one of them by name.
+func seeded(name string) (user, bool) {
 	for _, u := range users {
-		if u.name == name {
-			return u, nil
+		if foldName(u.name) == foldName(name) {
+			return u, true
 		}
 	}
-	return user{}, errNoUser
+	return user{}, false
 }
 
 type ialProof struct {
@@ -46,7 +47,13 @@ type ialValue struct {
 	Proofs []ialProof `json:"proofs"`
 }
 
-// ial tells the level of an enrolled user (reference 3.1).
+// ialOwn is the block "kosmoscope" of a level that rests on this server's engine.
+type ialOwn struct {
+	Assessed bool `json:"assessed"` // always false: no laboratory has tested this engine
+}
+
+// ial tells the level of an enrolled user (reference 3.1). Who was enrolled here
+// has IAL1 by it, as anybody has who has a wallet, and no more.
 func (s *Server) ial(w http.ResponseWriter, r *http.Request) {
 	if !s.ownCommunity(w, r) {
 		return
@@ -55,9 +62,13 @@ func (s *Server) ial(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	u, err := findUser(r.PathValue("username"))
-	if err != nil {
+	u, err := s.knownUser(r.Context(), r.PathValue("username"))
+	if errors.Is(err, errNoUser) {
 		guessUnknownUser.write(w)
+		return
+	}
+	if err != nil {
+		s.internal(w, "read a user", err)
 		return
 	}
 	type ialUser struct {
@@ -68,16 +79,22 @@ func (s *Server) ial(w http.ResponseWriter, r *http.Request) {
 	answer := struct {
 		User ialUser             `json:"user"`
 		DID  map[string]ialValue `json:"did"`
+		Own  *ialOwn             `json:"kosmoscope,omitempty"`
 	}{
-		ialUser{hexID(12, "module", s.tenantID), uuidOf(s.communityID, u.name), u.name},
-		map[string]ialValue{},
+		ialUser{s.authModule(), u.UID, u.Username},
+		map[string]ialValue{}, nil,
 	}
-	if u.wallet {
+	records, _ := seeded(u.Username)
+	switch {
+	case records.wallet: // what the records say stands, whoever is enrolled besides
 		proofs := []ialProof{}
-		for _, kind := range u.proofs {
-			proofs = append(proofs, ialProof{kind, s.affidavit(u, kind)})
+		for _, kind := range records.proofs {
+			proofs = append(proofs, ialProof{kind, s.affidavit(records, kind)})
 		}
-		answer.DID[hexID(20, "did", s.communityID, u.name)] = ialValue{u.level, proofs}
+		answer.DID[u.DID] = ialValue{records.level, proofs}
+	case u.Enrolled:
+		answer.DID[u.DID] = ialValue{"IAL1", []ialProof{}}
+		answer.Own = &ialOwn{}
 	}
 	s.reply(w, a, answer, false)
 }
@@ -110,3 +127,6 @@ func uuidOf(parts ...string) string {
 	h := hexID(16, append([]string{"uuid"}, parts...)...)
 	return h[:8] + "-" + h[8:12] + "-4" + h[13:16] + "-8" + h[17:20] + "-" + h[20:]
 }
+
+// authModule is the id of the one directory that users of this tenant are in.
+func (s *Server) authModule() string { return hexID(12, "module", s.tenantID) }

@@ -3,6 +3,7 @@ package kosmos
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/binary"
 	"errors"
 	"image"
@@ -60,17 +61,39 @@ func (s *Server) judge(ctx context.Context, id string) error {
 		return err
 	}
 	report, reason := s.verdict(ctx, v, photos)
-	if ctx.Err() != nil {
-		return ctx.Err() // shutting down is no verdict
-	}
 	module := ""
 	if reason == "" {
 		if module = nameModule(v.Request.Firstname, v.Request.Lastname, report.Document); module != "" {
 			reason = ReasonNameMismatch
 		}
 	}
+	for {
+		err := s.conclude(ctx, v, photos, report, reason, module)
+		if errors.Is(err, errUnsealed) {
+			return s.lost(ctx, id, v, err)
+		}
+		if !errors.Is(err, errMoved) {
+			return err
+		}
+	}
+}
+
+// conclude ends a session by the engine's report, for which reason is empty if
+// it passed. errMoved if its user changed while it was looked at.
+func (s *Server) conclude(ctx context.Context, v *session, photos map[string]photo, report *api.Report, reason, module string) error {
+	var e *enrolment
+	if reason == "" {
+		var err error
+		if e, reason, err = s.enrol(ctx, v, report); err != nil {
+			return err
+		}
+	}
+	if ctx.Err() != nil {
+		return ctx.Err() // shutting down is no verdict
+	}
 	now := s.now()
-	out := &outcome{Own: ownBlock(report, reason)}
+	out := &outcome{Own: proofingBlock(report, reason)}
+	*out.Own.Enrolled = reason == "" && e != nil && e.enrolled
 	if report != nil {
 		out.Info = extractedFrom(report.Document)
 	}
@@ -85,8 +108,16 @@ func (s *Server) judge(ctx context.Context, id string) error {
 		}
 		out.Error = errorFor(reason, module, v, now)
 	}
-	s.log.Info("kosmos: judged", "session", s.logName(id), "state", string(to), "reason", reason)
-	return s.store.end(ctx, id, to, reason, out, now, eventValidate, Judging)
+	err := s.store.end(ctx, v.ID, to, reason, out, now, eventValidate, func(tx *sql.Tx) error {
+		if e == nil {
+			return nil
+		}
+		return s.apply(ctx, tx, v.ID, to, e)
+	}, Judging)
+	if err == nil {
+		s.log.Info("kosmos: judged", "session", s.logName(v.ID), "state", string(to), "reason", reason)
+	}
+	return err
 }
 
 // lost fails a session that can no longer be judged because what it holds
@@ -94,16 +125,15 @@ func (s *Server) judge(ctx context.Context, id string) error {
 func (s *Server) lost(ctx context.Context, id string, v *session, why error) error {
 	s.log.Error("kosmos: a session cannot be judged any more", "session", s.logName(id), "error", why)
 	now := s.now()
-	out := &outcome{Own: ownBlock(nil, api.ReasonEngineError)}
+	out := &outcome{Own: proofingBlock(nil, api.ReasonEngineError)}
 	if v != nil && v.Request != nil {
 		out.Error = errorFor(api.ReasonEngineError, "", v, now)
 	}
-	return s.store.end(ctx, id, Failed, api.ReasonEngineError, out, now, eventValidate, Judging)
+	return s.store.end(ctx, id, Failed, api.ReasonEngineError, out, now, eventValidate, nil, Judging)
 }
 
-// verdict asks the engine until it says something final, at most once more
-// than there are EngineRetries; then its last answer is the verdict. An empty
-// reason means that everything asked for passed.
+// verdict asks the engine for it. An empty reason means that everything asked
+// for passed.
 func (s *Server) verdict(ctx context.Context, v *session, photos map[string]photo) (*api.Report, string) {
 	types := v.Request.DocumentTypes
 	if v.Chosen != "" {
@@ -111,19 +141,28 @@ func (s *Server) verdict(ctx context.Context, v *session, photos map[string]phot
 	}
 	front, back := first(photos[sideFront].Images), first(photos[sideBack].Images)
 	ask := func(ctx context.Context) (*api.Report, error) {
-		ctx, cancel := context.WithTimeout(ctx, s.opt.EngineTimeout)
-		defer cancel()
 		if v.Request.Selfie || v.Request.Liveness != api.LivenessNone {
 			return s.opt.Engine.Verify(ctx, &api.VerifyRequest{
 				DocumentTypes: types, DocumentFront: front, DocumentBack: back,
-				Selfies: photos[sideSelfie].Images, LivenessMode: v.Request.Liveness,
+				Selfies: photos[sideSelfie].Images, LivenessMode: v.Request.Liveness, Templates: mayEnrol(v),
 			})
 		}
 		return s.opt.Engine.Document(ctx, &api.DocumentRequest{DocumentTypes: types, DocumentFront: front, DocumentBack: back})
 	}
+	return s.patiently(ctx, v, ask, func(r *api.Report, err error) (string, bool) { return s.weigh(v, r, err) })
+}
+
+// patiently asks the engine until it says something final, at most once more
+// than there are EngineRetries; then its last answer counts. weigh returns the
+// reason, empty for a pass, and whether asking again may help.
+func (s *Server) patiently(ctx context.Context, v *session, ask func(context.Context) (*api.Report, error), weigh func(*api.Report, error) (string, bool)) (*api.Report, string) {
 	for try := 0; ; try++ {
-		report, err := ask(ctx)
-		reason, again := s.weigh(v, report, err)
+		report, err := func() (*api.Report, error) {
+			ctx, cancel := context.WithTimeout(ctx, s.opt.EngineTimeout)
+			defer cancel()
+			return ask(ctx)
+		}()
+		reason, again := weigh(report, err)
 		if !again {
 			return report, reason
 		}
@@ -224,6 +263,13 @@ func (s *Server) fill(out *outcome, v *session, r *api.Report, photos map[string
 	if v.Request.Profile == profileV1 {
 		out.IAL = assertedLevel(v.Request, r.Document)
 	}
+}
+
+// proofingBlock is the block of a session that ended, with nobody enrolled.
+func proofingBlock(r *api.Report, reason string) own {
+	o := ownBlock(r, reason)
+	o.Enrolled = new(bool)
+	return o
 }
 
 func ownBlock(r *api.Report, reason string) own {

@@ -15,10 +15,11 @@ import (
 const (
 	svcDocuverify = "docuverify"
 	svcCommunity  = "community"
+	svcUsers      = "users-mgmt"
 )
 
 var services = []string{
-	svcDocuverify, svcCommunity, "sessions", "events", "vcs", "licenses", "reports", "idproofingapi", "workflowapi", "users-mgmt",
+	svcDocuverify, svcCommunity, "sessions", "events", "vcs", "licenses", "reports", "idproofingapi", "workflowapi", svcUsers,
 }
 
 // keyring holds the current key pair of each service.

@@ -3,6 +3,7 @@ package kosmos_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -18,6 +19,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -42,6 +44,7 @@ type engine struct {
 	verify   func(*api.VerifyRequest) (*api.Report, error)
 	document func(*api.DocumentRequest) (*api.Report, error)
 	selfie   func(*api.SelfieRequest) (*api.Report, error)
+	match    func(*api.MatchRequest) (*api.Report, error)
 
 	mu       sync.Mutex
 	verified []*api.VerifyRequest
@@ -54,7 +57,48 @@ func (e *engine) Verify(_ context.Context, r *api.VerifyRequest) (*api.Report, e
 	if e.verify != nil {
 		return e.verify(r)
 	}
-	return passed(r.DocumentTypes...), nil
+	p := passed(r.DocumentTypes...)
+	if r.Templates {
+		p.Templates = &api.Templates{Selfie: faceOf(r.Selfies[0]), Portrait: faceOf(r.DocumentFront)}
+	}
+	return p, nil
+}
+
+// faceOf is the template of a photo: photos are of one person if they are one file.
+func faceOf(photo []byte) []byte {
+	sum := sha256.Sum256(photo)
+	return fmt.Appendf(nil, "face template %x", sum[:8])
+}
+
+// Match compares by faceOf: every selfie and probe must be the first reference.
+func (e *engine) Match(_ context.Context, r *api.MatchRequest) (*api.Report, error) {
+	if e.match != nil {
+		return e.match(r)
+	}
+	probes := slices.Clone(r.Probes)
+	for _, s := range r.Selfies {
+		probes = append(probes, faceOf(s))
+	}
+	for _, p := range probes {
+		if !bytes.Equal(p, r.References[0]) {
+			return matched(api.Fail, api.ReasonFaceMismatch), nil
+		}
+	}
+	return matched(api.Pass, ""), nil
+}
+
+// matched is the report of a comparison.
+func matched(outcome api.Outcome, reason string) *api.Report {
+	score, threshold := 0.93, 0.5
+	if outcome != api.Pass {
+		score = 0.12
+	}
+	return &api.Report{
+		Verdict: outcome, Reason: reason,
+		Checks:   []api.Check{{Name: api.CheckFaceMatch, Outcome: outcome, Score: &score, Threshold: &threshold}},
+		Evidence: []api.Evidence{},
+		Engine:   api.Info{Name: "kosmoscope-engine", Version: "test", Framework: "test-framework"},
+	}
 }
 
 func (e *engine) Document(_ context.Context, r *api.DocumentRequest) (*api.Report, error) {

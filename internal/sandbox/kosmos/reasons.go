@@ -12,6 +12,7 @@ const (
 	ReasonNameMismatch      = "name_mismatch"      // names of the request are not those on the document
 	ReasonRetriesExhausted  = "retries_exhausted"  // every attempt was used up by files that are no photos
 	ReasonEngineUnavailable = "engine_unavailable" // it could not be reached, however often
+	ReasonEnrolmentConflict = "enrolment_conflict" // the user is enrolled, and nothing shows that this is the same person
 )
 
 // Refusals of the capture page that do not end a session.
@@ -111,6 +112,10 @@ var reasonTable = map[string]reasonRow{
 		"None of the files was a photo that we can read. Please start again with a JPEG or PNG photo."},
 	ReasonNameMismatch: {"IDV0010", true, "", "", "", // message names which of the two names it was
 		"The name on the document is not the name that was given to us. Please use your own document, or correct the name where you signed up."},
+	ReasonEnrolmentConflict: {"IDV0007", true, notCompleted, "", "",
+		"We could not confirm that you are the person this account belongs to. Nothing about the account was changed. If it is yours, ask the company that sent you to help."},
+	ReasonUserDisabled: {"IDV0007", true, notCompleted, "", "",
+		"This account is switched off at the moment. Please ask the company that sent you."},
 }
 
 // row finds the words for a reason. The zero row of an unknown one is made up

@@ -95,7 +95,8 @@ type own struct {
 	Checks    []api.Check    `json:"checks"`
 	Evidence  []api.Evidence `json:"evidence"`
 	Engine    api.Info       `json:"engine"`
-	Assessed  bool           `json:"assessed"` // always false: no laboratory has tested this engine
+	Enrolled  *bool          `json:"enrolled,omitempty"` // of a proofing: the user it named has a face on record now; false if it failed
+	Assessed  bool           `json:"assessed"`           // always false: no laboratory has tested this engine
 	Framework string         `json:"framework"`
 }
 

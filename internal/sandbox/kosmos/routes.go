@@ -25,7 +25,10 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /v1/verify/sessions/{id}/status", s.v1SessionStatus)
 	mux.HandleFunc("POST /v1/verify/sessions/{id}/status", s.v1SessionStatus)
 
+	s.userRoutes(mux)
 	s.captureRoutes(mux)
+	s.stepUpRoutes(mux)
+	s.oauthRoutes(mux)
 
 	// What is left: paths of services that this server does not have say so in
 	// JSON; the tenant's web root answers 200 and HTML to anything, like the

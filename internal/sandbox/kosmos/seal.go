@@ -33,6 +33,11 @@ func openSealer(path string) (sealer, error) {
 	if len(key) != 32 {
 		return sealer{}, fmt.Errorf("seal key %s: want 32 bytes, found %d", path, len(key))
 	}
+	return newSealer(key)
+}
+
+// newSealer makes one of a key of 32 bytes.
+func newSealer(key []byte) (sealer, error) {
 	block, err := aes.NewCipher(key)
 	if err != nil {
 		return sealer{}, fmt.Errorf("seal key: %w", err)

@@ -25,6 +25,7 @@ type Engine interface {
 	Verify(ctx context.Context, r *api.VerifyRequest) (*api.Report, error)
 	Document(ctx context.Context, r *api.DocumentRequest) (*api.Report, error)
 	Selfie(ctx context.Context, r *api.SelfieRequest) (*api.Report, error)
+	Match(ctx context.Context, r *api.MatchRequest) (*api.Report, error)
 }
 
 // DVC is one verification workflow of the tenant, named by its dvcID. What a
@@ -34,6 +35,21 @@ type DVC struct {
 	Liveness      string   // api.LivenessNone, LivenessPassive or LivenessActive; empty means none
 	Selfie        bool     // compare a selfie with the portrait on the document
 	DocumentTypes []string // api.Passport, api.DriversLicense, api.IDCard; empty means all three
+}
+
+// OAuthClient is one client of the tenant's OpenID provider.
+type OAuthClient struct {
+	ID           string
+	Secret       string
+	RedirectURIs []string // compared exactly
+	PKCEOptional bool     // take an authorization request without a code challenge
+}
+
+// Workflow is one workflow of the Workflow API.
+type Workflow struct {
+	ID   string // as callers name it
+	Node string // id of the node that holds its result
+	Kind string // "liveid", a face check of an enrolled user
 }
 
 // Options says what the tenant is. DNS, LicenseKey, Engine and DataDir are required.
@@ -47,6 +63,9 @@ type Options struct {
 	DVCs       []DVC
 	V1Tokens   []string // bearer tokens of the /v1 profile; none means nobody gets in
 
+	Clients   []OAuthClient // of the OpenID provider; none means nobody gets in
+	Workflows []Workflow    // of the Workflow API
+
 	Engine  Engine
 	DataDir string // made if absent, mode 0700
 
@@ -58,6 +77,12 @@ type Options struct {
 	EngineRetries []time.Duration // waits before trying to get a verdict again; default 500 ms to 20 s, 37.5 s in all
 	Curve         blockid.Curve   // of the service keys made at the first start; default secp256k1
 
+	// Liveness that a face check asks of the engine. The default is the strictest,
+	// api.LivenessActive: whoever runs the server must ask for less.
+	StepUpLiveness string
+	StepUpTTL      time.Duration // of a UWL session; default 60 s (reference 4.2)
+	StepUpAttempts int           // comparisons of one face check that may fail; default 3
+
 	Now    func() time.Time // default time.Now
 	Logger *slog.Logger     // default slog.Default
 }
@@ -68,10 +93,13 @@ type Server struct {
 	log    *slog.Logger
 	now    func() time.Time
 	store  *store
+	users  *Directory
 	cert   tls.Certificate
 	keys   *keyring
 	replay replayGuard
 	limit  limiter
+	stepUpDesk
+	oauthDesk
 
 	tenantID, communityID string
 	proofKey              []byte // HS256
@@ -117,6 +145,9 @@ func New(o Options) (*Server, error) {
 	o.SessionTTL = cmp.Or(o.SessionTTL, 7*24*time.Hour)
 	o.PIITTL = cmp.Or(o.PIITTL, defaultPIITTL)
 	o.MaxAttempts = cmp.Or(o.MaxAttempts, 3)
+	o.StepUpLiveness = cmp.Or(o.StepUpLiveness, api.LivenessActive)
+	o.StepUpTTL = cmp.Or(o.StepUpTTL, 60*time.Second)
+	o.StepUpAttempts = cmp.Or(o.StepUpAttempts, 3)
 	o.AllowedSkew = cmp.Or(o.AllowedSkew, defaultAllowedSkew)
 	o.EngineTimeout = cmp.Or(o.EngineTimeout, 60*time.Second)
 	o.Curve = cmp.Or(o.Curve, blockid.Secp256k1)
@@ -130,6 +161,9 @@ func New(o Options) (*Server, error) {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
+	}
+	if !validLiveness(o.StepUpLiveness) {
+		return nil, fmt.Errorf("kosmos: unknown StepUpLiveness %q", o.StepUpLiveness)
 	}
 	for i, d := range o.DVCs {
 		if d.ID == "" {
@@ -186,6 +220,18 @@ func (s *Server) open(ctx context.Context) error {
 	s.tenantID = hexID(12, "tenant", s.opt.TenantTag)
 	s.communityID = hexID(12, "community", s.opt.TenantTag, s.opt.Community)
 
+	if s.users, err = newDirectory(ctx, s.store, s.now); err != nil {
+		return err
+	}
+	if err := s.seed(ctx); err != nil {
+		return err
+	}
+	if err := s.openStepUp(ctx); err != nil {
+		return err
+	}
+	if err := s.openOAuth(ctx); err != nil {
+		return err
+	}
 	if err := s.resume(ctx); err != nil {
 		return err
 	}
@@ -335,6 +381,9 @@ func (s *Server) Sweep(ctx context.Context) error {
 		if err := s.store.expire(ctx, id, now); err != nil {
 			return err
 		}
+	}
+	if err := s.sweepStepUps(ctx, now); err != nil {
+		return err
 	}
 	return s.store.purge(ctx, now.Add(-s.opt.PIITTL), now.Add(-rowTTL))
 }

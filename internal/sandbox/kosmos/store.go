@@ -21,7 +21,10 @@ type store struct {
 	seal sealer
 }
 
-const schema = `
+// schemas are the tables of each part of the server. Every statement may run again.
+var schemas = []string{sessionSchema, userSchema, stepUpSchema, oauthSchema}
+
+const sessionSchema = `
 CREATE TABLE IF NOT EXISTS secrets (
 	name  TEXT PRIMARY KEY,
 	value BLOB NOT NULL            -- sealed
@@ -102,7 +105,7 @@ type request struct {
 	Firstname     string          `json:"firstname,omitempty"`
 	Lastname      string          `json:"lastname,omitempty"`
 	Callback      string          `json:"callback,omitempty"`
-	Username      string          `json:"username,omitempty"` // enrolled user, for /v1
+	Username      string          `json:"username,omitempty"` // docuverify: the user it is for; /v1: the one whose level is told
 }
 
 const (
@@ -132,15 +135,21 @@ var (
 	errAttempts  = errors.New("kosmos: no attempts left")
 )
 
+// Files of the data directory.
+const (
+	databaseName = "kosmos.db"
+	sealKeyName  = "seal.key"
+)
+
 func openStore(ctx context.Context, dir string) (*store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
-	seal, err := openSealer(filepath.Join(dir, "seal.key"))
+	seal, err := openSealer(filepath.Join(dir, sealKeyName))
 	if err != nil {
 		return nil, err
 	}
-	file := filepath.Join(dir, "kosmos.db")
+	file := filepath.Join(dir, databaseName)
 	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o600) // SQLite itself would ask the umask
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
@@ -154,9 +163,11 @@ func openStore(ctx context.Context, dir string) (*store, error) {
 		return nil, fmt.Errorf("database: %w", err)
 	}
 	db.SetMaxOpenConns(1)
-	if _, err := db.ExecContext(ctx, schema); err != nil {
-		_ = db.Close()
-		return nil, fmt.Errorf("database schema: %w", err)
+	for _, schema := range schemas {
+		if _, err := db.ExecContext(ctx, schema); err != nil {
+			_ = db.Close()
+			return nil, fmt.Errorf("database schema: %w", err)
+		}
 	}
 	return &store{db, seal}, nil
 }
@@ -201,16 +212,22 @@ func (s *store) secret(ctx context.Context, name string, renew bool, make func()
 	return plain, err
 }
 
-func (s *store) sealJSON(place string, v any) ([]byte, error) {
+func (s *store) sealJSON(place string, v any) ([]byte, error) { return sealJSON(s.seal, place, v) }
+
+func (s *store) openJSON(place string, sealed []byte, v any) error {
+	return openJSON(s.seal, place, sealed, v)
+}
+
+func sealJSON(k sealer, place string, v any) ([]byte, error) {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", column(place), err)
 	}
-	return s.seal.seal(place, b), nil
+	return k.seal(place, b), nil
 }
 
-func (s *store) openJSON(place string, sealed []byte, v any) error {
-	b, err := s.seal.open(place, sealed)
+func openJSON(k sealer, place string, sealed []byte, v any) error {
+	b, err := k.open(place, sealed)
 	if err != nil {
 		return err
 	}
@@ -259,7 +276,7 @@ func (s *store) session(ctx context.Context, id string, now time.Time) (*session
 // expire ends a session whose time has passed. It reads nothing of it, so that
 // one that cannot be opened ends as well.
 func (s *store) expire(ctx context.Context, id string, now time.Time) error {
-	err := s.end(ctx, id, Expired, "", nil, now, eventExpired, Created, Started, Captured)
+	err := s.end(ctx, id, Expired, "", nil, now, eventExpired, nil, Created, Started, Captured)
 	if errors.Is(err, errState) {
 		return nil // it ended in the meantime
 	}
@@ -301,8 +318,10 @@ func (s *store) read(ctx context.Context, id string) (*session, error) {
 	return v, nil
 }
 
-// move takes a session from one of the states in from to the state to.
-func (s *store) move(ctx context.Context, id string, to State, chosen string, now time.Time, events []string, from ...State) error {
+// move takes a session from one of the states in from to the state to. also, if
+// not nil, belongs to the same transaction.
+func (s *store) move(ctx context.Context, id string, to State, chosen string, now time.Time, events []string,
+	also func(tx *sql.Tx) error, from ...State) error {
 	return s.update(ctx, func(tx *sql.Tx) error {
 		if err := inState(ctx, tx, id, now, from...); err != nil {
 			return err
@@ -311,7 +330,10 @@ func (s *store) move(ctx context.Context, id string, to State, chosen string, no
 			to, chosen, chosen, id); err != nil {
 			return fmt.Errorf("session: %w", err)
 		}
-		return record(ctx, tx, id, now, events...)
+		if err := record(ctx, tx, id, now, events...); err != nil || also == nil {
+			return err
+		}
+		return also(tx)
 	})
 }
 
@@ -338,8 +360,10 @@ func inState(ctx context.Context, tx *sql.Tx, id string, now time.Time, states .
 	return errState
 }
 
-// end takes a session to a terminal state, keeps its outcome and drops its photos.
-func (s *store) end(ctx context.Context, id string, to State, reason string, out *outcome, now time.Time, event string, from ...State) error {
+// end takes a session to a terminal state, keeps its outcome and drops its
+// photos. also, if not nil, belongs to the same transaction.
+func (s *store) end(ctx context.Context, id string, to State, reason string, out *outcome, now time.Time, event string,
+	also func(tx *sql.Tx) error, from ...State) error {
 	var sealed []byte
 	if out != nil {
 		var err error
@@ -362,7 +386,10 @@ func (s *store) end(ctx context.Context, id string, to State, reason string, out
 		if _, err := tx.ExecContext(ctx, `DELETE FROM photos WHERE session = ?`, id); err != nil {
 			return fmt.Errorf("photos: %w", err)
 		}
-		return record(ctx, tx, id, now, event)
+		if err := record(ctx, tx, id, now, event); err != nil || also == nil {
+			return err
+		}
+		return also(tx)
 	})
 }
 
@@ -478,6 +505,7 @@ func (s *store) purge(ctx context.Context, personal, rows time.Time) error {
 			at    time.Time
 		}{
 			{`UPDATE sessions SET request = NULL, outcome = NULL WHERE ended > 0 AND ended <= ? AND (request IS NOT NULL OR outcome IS NOT NULL)`, personal},
+			{`DELETE FROM consents WHERE session IN (SELECT id FROM sessions WHERE ended > 0 AND ended <= ?)`, rows},
 			{`DELETE FROM events WHERE session IN (SELECT id FROM sessions WHERE ended > 0 AND ended <= ?)`, rows},
 			{`DELETE FROM sessions WHERE ended > 0 AND ended <= ?`, rows},
 		} {

@@ -163,8 +163,8 @@ func dashedDate(d string) string {
 // that user's names. The creator of a session may name anybody, and a session
 // by itself has no level.
 func assertedLevel(rq *request, d *api.Document) string {
-	u, err := findUser(rq.Username)
-	if err != nil || nameModule(u.first, u.last, d) != "" {
+	u, ok := seeded(rq.Username)
+	if !ok || nameModule(u.first, u.last, d) != "" {
 		return ""
 	}
 	return u.level

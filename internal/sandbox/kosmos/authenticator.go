@@ -1,0 +1,680 @@
+package kosmos
+
+import (
+	"cmp"
+	"context"
+	_ "embed" // the page
+	"encoding/base64"
+	"errors"
+	"html/template"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kosmoscope/kosmoscope/internal/engine/api"
+)
+
+// The authenticator stands for the vendor's mobile app: it shows a person what
+// they are asked for, takes photos of their face, has the engine compare them
+// with the enrolled face, and only after a pass answers the step-up with the
+// enrolled wallet's key. No photo is stored.
+//
+// It is a page that works without scripts, and an API for scripts. With Accept:
+// application/json every call but the first answers faceAnswer:
+//
+//	GET  /authenticator/{id}          the page
+//	GET  /authenticator/{id}/state    what is going on, and the one-time code for the next upload
+//	POST /authenticator/{id}/face     multipart/form-data: nonce, then account if account_needed,
+//	                                  then 1 to 5 parts named file (JPEG or PNG, 12 MB together),
+//	                                  every one of which must show the person
+//	POST /authenticator/{id}/decline  the person says no
+//	GET  /authenticator/{id}/return   303 to where the browser goes in the end (return_url)
+//
+// Statuses of face: 200 when the photos were looked at, whatever came of it (see
+// state, reason and attempts_left); 400 invalid_request; 403 cross_origin; 404
+// session_unknown; 408 upload_slow; 409 upload_replayed, for a nonce that is
+// missing, another step-up's or used, and upload_running; 410 session_ended; 413
+// and 415 for files that are no photos; 429 rate_limited; 503 where the engine could not
+// look, and uploads_busy. Nothing is counted as an attempt but 200 with
+// face_mismatch.
+//
+// Nobody who types an account name learns whether there is such an account, or
+// whether it has a face: for every name the engine does the same work, and all
+// that is not recognised is face_mismatch. What it really was is in the step-up's
+// Reason, for whoever asked.
+
+//go:embed authenticator.html
+var authenticatorSource string
+
+const (
+	authenticatorScript = "authenticator.js" // bundled from web/authenticator/authenticator.ts
+	authenticatorStyle  = "authenticator.css"
+
+	accountCookie    = "__Secure-kosmos-account"
+	accountCookieAge = 90 * 24 * time.Hour
+	maxAccount       = 254 // bytes
+
+	refuseAuthType = "authtype_unsupported" // not a face
+)
+
+func (s *Server) authenticatorRoutes(mux *http.ServeMux) {
+	const base = "/authenticator/{id}"
+	mux.HandleFunc("GET "+base, s.authenticator)
+	mux.HandleFunc("GET "+base+"/state", s.faceState)
+	mux.HandleFunc("POST "+base+"/face", s.faceAct(s.takeFace))
+	mux.HandleFunc("POST "+base+"/decline", s.faceAct(s.declineFace))
+	mux.HandleFunc("GET "+base+"/return", s.faceReturn)
+	mux.HandleFunc("GET /authenticator/static/{version}/{name}", authenticatorStatic)
+}
+
+func authenticatorStaticURL(name string) string {
+	return "/authenticator/static/" + staticVersion(name) + "/" + name
+}
+
+func authenticatorStatic(w http.ResponseWriter, r *http.Request) {
+	types := map[string]string{authenticatorScript: "text/javascript; charset=utf-8", authenticatorStyle: "text/css; charset=utf-8"}
+	name := r.PathValue("name")
+	if types[name] == "" || r.PathValue("version") != staticVersion(name) {
+		guessNoRoute.write(w)
+		return
+	}
+	w.Header().Set("Content-Type", types[name])
+	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	b, _ := static.ReadFile("static/" + name) // staticVersion read it
+	_, _ = w.Write(b)
+}
+
+// faceAnswer is what the authenticator says in JSON. It holds nothing personal.
+type faceAnswer struct {
+	State         stepUpState `json:"state"`
+	Reason        string      `json:"reason"`         // stable code, empty if all is well
+	Message       string      `json:"message"`        // plain sentence for the person
+	Nonce         string      `json:"nonce"`          // for the next upload; empty when there is none
+	AttemptsLeft  int         `json:"attempts_left"`  // comparisons that may still fail
+	AccountNeeded bool        `json:"account_needed"` // the session names nobody
+	ExpiresAt     time.Time   `json:"expires_at"`
+	ReturnURL     string      `json:"return_url"` // of this server; empty while it is open or where there is nowhere to return to
+}
+
+// faceRequest is one step-up as a request found it.
+type faceRequest struct {
+	*stepUp
+	counts
+}
+
+// named reports whether the step-up is for one user only.
+func (v *stepUp) named() bool { return v.Kind != kindUWL }
+
+// serves reports whether the authenticator can answer: UWL sessions may ask for
+// a fingerprint or a PIN, which it does not have.
+func (v *stepUp) serves() bool {
+	if v.Kind != kindUWL {
+		return true
+	}
+	d := uwlDetailOf(v)
+	return d != nil && strings.EqualFold(d.AuthType, authTypeFace)
+}
+
+func (s *Server) faceAnswer(v *faceRequest) faceAnswer {
+	a := faceAnswer{State: v.State, AccountNeeded: !v.named(), ExpiresAt: v.Expires.UTC()}
+	a.Reason, a.Message = faceWords(v.stepUp)
+	switch {
+	case v.State == stepUpOpen && !v.serves():
+		a.Reason, a.Message = refuseAuthType, "This request asks for something else than your face, which this stand-in for the app cannot do."
+	case v.State == stepUpOpen:
+		a.AttemptsLeft = max(0, s.opt.StepUpAttempts-v.compared)
+		a.Nonce = s.code(v.ID, v.round)
+	case s.stepUpEnds[v.Kind] != nil:
+		a.ReturnURL = authenticatorPath(v.ID) + "/return"
+	}
+	return a
+}
+
+// findFace reads the step-up of a request. When it returns nil it has answered.
+func (s *Server) findFace(w http.ResponseWriter, r *http.Request, write bool) *faceRequest {
+	pageHeaders(w)
+	v, n, err := s.stepUpCounts(r.Context(), r.PathValue("id"))
+	switch {
+	case errors.Is(err, errNoSession):
+		s.refuseFace(w, r, http.StatusNotFound, "session_unknown", "This link is not valid. Go back to where you came from and start again.")
+		return nil
+	case err != nil:
+		s.log.Error("kosmos: read a step-up", "error", err)
+		s.refuseFace(w, r, http.StatusInternalServerError, "internal_error", "Something went wrong on our side. Please try again in a minute.")
+		return nil
+	case !s.limit.allow(v.ID, write, s.now()):
+		retryAfter(w, time.Minute)
+		s.refuseFace(w, r, http.StatusTooManyRequests, refuseRate, "That was too fast. Please wait a minute and try again.")
+		return nil
+	}
+	return &faceRequest{v, n}
+}
+
+func (s *Server) refuseFace(w http.ResponseWriter, r *http.Request, status int, reason, message string) {
+	if wantsJSON(r) {
+		writeJSON(w, status, faceAnswer{Reason: reason, Message: message})
+		return
+	}
+	s.renderFace(w, status, faceView{Title: "Not possible", Message: message})
+}
+
+func (s *Server) faceState(w http.ResponseWriter, r *http.Request) {
+	if v := s.findFace(w, r, false); v != nil {
+		writeJSON(w, http.StatusOK, s.faceAnswer(v))
+	}
+}
+
+// faceReturn sends the browser to where it goes in the end.
+func (s *Server) faceReturn(w http.ResponseWriter, r *http.Request) {
+	v := s.findFace(w, r, false)
+	if v == nil {
+		return
+	}
+	to := authenticatorPath(v.ID)
+	if end := s.stepUpEnds[v.Kind]; end != nil && v.State != stepUpOpen {
+		u, err := end(r.Context(), v.stepUp)
+		if err != nil {
+			s.log.Error("kosmos: end of a step-up", "step_up", s.logName(v.ID), "error", err)
+			s.refuseFace(w, r, http.StatusInternalServerError, "internal_error", "Something went wrong on our side. Please try again in a minute.")
+			return
+		}
+		to = cmp.Or(u, to)
+	}
+	w.Header().Set("Location", to) // http.Redirect would write a body with the link
+	w.WriteHeader(http.StatusSeeOther)
+}
+
+// faceAct wraps what changes a step-up. do's status and note are for an act that
+// was carried out; a note is a reason that the step-up itself does not keep.
+func (s *Server) faceAct(do func(ctx context.Context, w http.ResponseWriter, r *http.Request, v *faceRequest) (status int, note string, err error)) http.HandlerFunc {
+	guard := http.NewCrossOriginProtection()
+	return func(w http.ResponseWriter, r *http.Request) {
+		if guard.Check(r) != nil {
+			pageHeaders(w)
+			s.refuseFace(w, r, http.StatusForbidden, refuseOrigin, "This request came from another website and was not carried out.")
+			return
+		}
+		v := s.findFace(w, r, true)
+		if v == nil {
+			return
+		}
+		status, note, err := http.StatusGone, refuseOver, error(nil)
+		if v.State == stepUpOpen {
+			// An act that was begun is finished even when the browser goes away.
+			status, note, err = do(context.WithoutCancel(r.Context()), w, r, v)
+		}
+		switch {
+		case errors.Is(err, errState):
+			status, note, err = http.StatusGone, refuseOver, nil
+		case errors.Is(err, errReplayed):
+			status, note, err = http.StatusConflict, refuseReplayed, nil
+		case errors.Is(err, errLimited):
+			status, note, err = http.StatusOK, "", nil
+		}
+		if err != nil || status >= 400 {
+			s.drain(w, r)
+		}
+		var no *refusal
+		if errors.As(err, &no) {
+			if no.wait > 0 {
+				retryAfter(w, no.wait)
+			}
+			s.refuseFace(w, r, no.status, no.reason, no.message)
+			return
+		}
+		if err != nil {
+			s.log.Error("kosmos: authenticator", "step_up", s.logName(v.ID), "error", err)
+			s.refuseFace(w, r, http.StatusInternalServerError, "internal_error", "Something went wrong on our side. Please try again.")
+			return
+		}
+		to := authenticatorPath(v.ID)
+		if !wantsJSON(r) {
+			if note != "" && note != refuseOver { // the page says by itself that it is over
+				to += "?" + url.Values{"note": {note}}.Encode()
+			}
+			w.Header().Set("Location", to)
+			w.WriteHeader(http.StatusSeeOther)
+			return
+		}
+		after, n, err := s.stepUpCounts(context.WithoutCancel(r.Context()), v.ID)
+		if err != nil {
+			s.internal(w, "read a step-up", err)
+			return
+		}
+		a := s.faceAnswer(&faceRequest{after, n})
+		if note != "" {
+			a.Reason = note
+			a.Message = cmp.Or(faceNotes[note], a.Message)
+		}
+		writeJSON(w, status, a)
+	}
+}
+
+func (s *Server) declineFace(ctx context.Context, _ http.ResponseWriter, _ *http.Request, v *faceRequest) (int, string, error) {
+	err := s.declineStepUp(ctx, v.ID)
+	if errors.Is(err, errReplayed) {
+		err = errState
+	}
+	return http.StatusOK, "", err
+}
+
+// takeFace is one attempt. The one-time code is used up, and the attempt
+// counted, before the engine sees anything.
+func (s *Server) takeFace(ctx context.Context, w http.ResponseWriter, r *http.Request, v *faceRequest) (int, string, error) {
+	if !v.serves() {
+		return http.StatusConflict, refuseAuthType, nil
+	}
+	release, err := s.place(r, v.ID)
+	if err != nil {
+		return 0, "", err
+	}
+	defer release()
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.patience.upload)) // not every server has one
+
+	said := map[string]string{"nonce": "", "account": ""}
+	username := v.Username
+	images, bad, err := readParts(w, r, said, func() error {
+		if !sameSecret(said["nonce"], s.code(v.ID, v.round)) {
+			return errReplayed // and none of the file is read
+		}
+		if !v.named() {
+			username = strings.TrimSpace(said["account"])
+			if username == "" || len(username) > maxAccount {
+				return errNoAccount
+			}
+		}
+		return nil
+	})
+	switch {
+	case errors.Is(err, errNoAccount):
+		return http.StatusBadRequest, "account_missing", nil
+	case err != nil:
+		return 0, "", err
+	case bad == refuseRequest:
+		return http.StatusBadRequest, refuseRequest, nil
+	}
+	round, err := s.begin(ctx, v.ID, said["nonce"], username)
+	if err != nil {
+		return 0, "", err
+	}
+	f, reason, answer, wire := poor, bad, (*stepUpAnswer)(nil), (*wireAnswer)(nil)
+	if bad == "" {
+		f, reason, answer, wire, err = s.compareFace(ctx, v.stepUp, username, images)
+		if err != nil {
+			// Nobody's fault, and no answer; the attempt is given back.
+			return 0, "", errors.Join(err, s.settle(ctx, v.ID, round, undecided, api.ReasonEngineError, nil, nil))
+		}
+	}
+	if err := s.settle(ctx, v.ID, round, f, reason, answer, wire); err != nil {
+		return 0, "", err
+	}
+	switch {
+	case f == same:
+		if !v.named() {
+			s.rememberAccount(w, username)
+		}
+	case bad == api.ReasonImageTooLarge:
+		return http.StatusRequestEntityTooLarge, "", nil
+	case bad == api.ReasonImageUnreadable:
+		return http.StatusUnsupportedMediaType, "", nil
+	case f == undecided && reason != api.ReasonLivenessUnavailable:
+		return http.StatusServiceUnavailable, "", nil
+	}
+	return http.StatusOK, "", nil
+}
+
+var errNoAccount = errors.New("kosmos: no account named")
+
+// decoy stands for the template of a user who has none, so that the engine does
+// the same work for everybody. It is no template: nothing is like it.
+var decoy = [][]byte{[]byte("nobody")}
+
+// findings are the engine's reasons by what they mean for an attempt; any other
+// means that it could not say.
+var findings = map[string]finding{
+	api.ReasonFaceMismatch:    different,
+	api.ReasonFaceUncertain:   different,
+	api.ReasonTemplateForeign: different, // nothing that this engine can compare, so nobody's face is like it
+	api.ReasonSelfieMissing:   poor,
+	api.ReasonSelfieNoFace:    poor,
+	api.ReasonSelfieManyFaces: poor,
+	api.ReasonImageUnreadable: poor,
+	api.ReasonImageTooLarge:   poor,
+	api.ReasonImageTooSmall:   poor,
+	api.ReasonImageBlurred:    poor,
+}
+
+// compareFace asks the engine whether the photos show the user. It gives an
+// answer only with the finding same. The error is of this server, not the engine's.
+func (s *Server) compareFace(ctx context.Context, v *stepUp, username string, images [][]byte) (finding, string, *stepUpAnswer, *wireAnswer, error) {
+	wal, err := s.wallet(ctx, username)
+	references := decoy
+	switch {
+	case err == nil && len(wal.References) > 0:
+		references = wal.References
+	case err == nil || errors.Is(err, errNoUser) || errors.Is(err, errNotEnrolled) || errors.Is(err, errDisabled):
+		wal = nil
+	default:
+		return undecided, "", nil, nil, err
+	}
+	ask, cancel := context.WithTimeout(ctx, s.opt.EngineTimeout)
+	defer cancel()
+	report, err := s.opt.Engine.Match(ask, &api.MatchRequest{Selfies: images, References: references, LivenessMode: s.opt.StepUpLiveness})
+	if err != nil {
+		reason, _ := failure(err)
+		s.log.Warn("kosmos: a face could not be compared", "step_up", s.logName(v.ID), "error", err)
+		return findings[reason], reason, nil, nil, nil
+	}
+	f, reason, score := judgeFace(report, s.opt.StepUpLiveness)
+	if wal == nil {
+		switch f {
+		case same: // an engine that finds a face like no template is broken
+			return undecided, api.ReasonEngineError, nil, nil, nil
+		case different:
+			reason = api.ReasonFaceMismatch
+		}
+	}
+	if f != same {
+		return f, reason, nil, nil, nil
+	}
+	answer := &stepUpAnswer{
+		Username: wal.Username, DID: wal.DID, Score: score, Liveness: s.opt.StepUpLiveness, Own: ownBlock(report, ""), At: s.now(),
+	}
+	var wire *wireAnswer
+	if v.Kind == kindUWL {
+		if wire, err = uwlWire(v, wal, answer); err != nil {
+			return undecided, "", nil, nil, err
+		}
+	}
+	return same, "", answer, wire, nil
+}
+
+// judgeFace reads a report. It is a match only if everything in it says so:
+// verdict, reason, every check, and that a face was compared at all and, where
+// liveness was asked for, that it was shown.
+func judgeFace(r *api.Report, liveness string) (f finding, reason string, score *float64) {
+	if r == nil {
+		return undecided, api.ReasonEngineError, nil
+	}
+	outcome := func(name string) api.Outcome {
+		i := slices.IndexFunc(r.Checks, func(c api.Check) bool { return c.Name == name })
+		if i < 0 {
+			return ""
+		}
+		return r.Checks[i].Outcome
+	}
+	if r.Reason == api.ReasonLivenessUnavailable || liveness != api.LivenessNone && r.Verdict == api.Pass && outcome(api.CheckLiveness) != api.Pass {
+		return undecided, api.ReasonLivenessUnavailable, nil
+	}
+	if r.Verdict != api.Pass || r.Reason != "" {
+		if r.Verdict == api.Pass {
+			return undecided, api.ReasonEngineError, nil
+		}
+		return findings[r.Reason], cmp.Or(r.Reason, api.ReasonEngineError), nil
+	}
+	if outcome(api.CheckFaceMatch) != api.Pass || slices.ContainsFunc(r.Checks, func(c api.Check) bool { return c.Outcome != api.Pass }) {
+		return undecided, api.ReasonEngineError, nil
+	}
+	for _, c := range r.Checks {
+		if c.Name == api.CheckFaceMatch && c.Score != nil && *c.Score >= 0 && *c.Score <= 1 {
+			score = c.Score
+		}
+	}
+	return same, "", score
+}
+
+// readParts reads a multipart body: the text of the parts that are keys of said,
+// and the images of the parts named file. bad is empty, refuseRequest, or the
+// reason why a file is no photo. Before the first file it asks may; the error is
+// may's, or tooSlow.
+func readParts(w http.ResponseWriter, r *http.Request, said map[string]string, may func() error) (images [][]byte, bad string, err error) {
+	malformed := func(err error) ([][]byte, string, error) {
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil, "", tooSlow
+		}
+		return nil, refuseRequest, nil
+	}
+	media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || media != "multipart/form-data" || params["boundary"] == "" {
+		return malformed(err)
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxDrained)
+	parts, err := r.MultipartReader()
+	if err != nil {
+		return malformed(err)
+	}
+	total, asked := 0, false
+	for {
+		part, err := parts.NextPart()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if tooLarge(err) && asked {
+			return nil, api.ReasonImageTooLarge, nil
+		}
+		if err != nil {
+			return malformed(err)
+		}
+		name := part.FormName()
+		if _, known := said[name]; known && !asked {
+			text, err := io.ReadAll(io.LimitReader(part, 1<<10))
+			if err != nil {
+				return malformed(err)
+			}
+			said[name] = string(text)
+			continue
+		}
+		if name != "file" {
+			continue // NextPart skips what it holds
+		}
+		if !asked {
+			if err := may(); err != nil {
+				return nil, "", err
+			}
+			asked = true
+		}
+		b, err := io.ReadAll(io.LimitReader(part, int64(maxPhoto-total)+1))
+		if err == nil && total+len(b) > maxPhoto {
+			// Read on, so that a client that is still sending gets the answer.
+			_, err = io.Copy(io.Discard, part)
+			if err == nil || tooLarge(err) {
+				bad, b, err = api.ReasonImageTooLarge, nil, nil
+			}
+		}
+		if err != nil {
+			return malformed(err)
+		}
+		total += len(b)
+		if bad == "" {
+			if len(images) == maxSelfies {
+				return malformed(nil)
+			}
+			images = append(images, b)
+		}
+	}
+	switch {
+	case !asked: // no file; what was said may still be worth an answer
+		if err := may(); err != nil {
+			return nil, "", err
+		}
+		return malformed(nil)
+	case bad != "":
+		return nil, bad, nil
+	}
+	for _, b := range images {
+		if t := http.DetectContentType(b); t != "image/jpeg" && t != "image/png" {
+			return nil, api.ReasonImageUnreadable, nil
+		}
+	}
+	return images, "", nil
+}
+
+// rememberAccount keeps the name of the account on the device that showed its
+// face, so that it need not be typed again. It is sealed: only this server reads it.
+func (s *Server) rememberAccount(w http.ResponseWriter, username string) {
+	http.SetCookie(w, &http.Cookie{
+		Name: accountCookie, Value: base64.RawURLEncoding.EncodeToString(s.store.seal.seal("cookie/account", []byte(username))),
+		Path: "/authenticator", MaxAge: int(accountCookieAge / time.Second), HttpOnly: true, Secure: true, SameSite: http.SameSiteLaxMode,
+	})
+}
+
+func (s *Server) rememberedAccount(r *http.Request) string {
+	c, err := r.Cookie(accountCookie)
+	if err != nil {
+		return ""
+	}
+	sealed, err := base64.RawURLEncoding.DecodeString(c.Value)
+	if err != nil {
+		return ""
+	}
+	name, err := s.store.seal.open("cookie/account", sealed)
+	if err != nil {
+		return ""
+	}
+	return string(name)
+}
+
+// faceView is what authenticator.html shows.
+type faceView struct {
+	Title       string
+	Open        bool
+	Base        string
+	Script      string
+	Style       string // of all pages of this server
+	OwnStyle    string
+	Show        stepUpShow
+	Purpose     string // Show.Purpose in words
+	NeedAccount bool
+	Account     string
+	Nonce       string
+	Left        int
+	Tried       bool
+	Message     string
+	Seconds     int    // until it expires
+	Status      string // of the result
+	ReturnURL   string
+}
+
+var authenticatorPage = template.Must(template.New("authenticator").Parse(authenticatorSource))
+
+func (s *Server) renderFace(w http.ResponseWriter, status int, v faceView) {
+	v.Script, v.Style, v.OwnStyle = authenticatorStaticURL(authenticatorScript), staticURL(staticStyle), authenticatorStaticURL(authenticatorStyle)
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	if err := authenticatorPage.Execute(w, v); err != nil {
+		s.log.Debug("kosmos: render", "error", err) // the browser went away
+	}
+}
+
+func (s *Server) authenticator(w http.ResponseWriter, r *http.Request) {
+	v := s.findFace(w, r, false)
+	if v == nil {
+		return
+	}
+	a := s.faceAnswer(v)
+	d := faceView{
+		Base: authenticatorPath(v.ID), Show: v.Show, Purpose: purposeWords(v.Show.Purpose), NeedAccount: a.AccountNeeded, Nonce: a.Nonce,
+		Left: a.AttemptsLeft, Message: a.Message, ReturnURL: a.ReturnURL,
+		Seconds: 1 + int(v.Expires.Sub(s.now())/time.Second),
+	}
+	switch {
+	case v.State != stepUpOpen:
+		d.Title, d.Status = endTitle(v.stepUp), string(v.State)
+	case !v.serves():
+		d.Title = "Not possible here"
+	default:
+		d.Open, d.Title = true, "Is this you, signing in right now?"
+		d.Tried = v.compared > 0
+		if note := r.URL.Query().Get("note"); faceNotes[note] != "" {
+			d.Message = faceNotes[note]
+		}
+		if d.NeedAccount {
+			d.Account = s.rememberedAccount(r)
+		}
+	}
+	s.renderFace(w, http.StatusOK, d)
+}
+
+// purposes are the reason codes that have a sentence of their own.
+var purposes = map[string]string{
+	"":                       "To make sure that it is you",
+	"new_device":             "A sign-in from a device that was not used before",
+	"geo_anomaly":            "A sign-in from an unusual place",
+	"impossible_travel":      "A sign-in from an unusual place",
+	"sensitive_scope":        "Access to something that is specially protected",
+	"high_value_transaction": "A payment or another transaction of high value",
+}
+
+func purposeWords(code string) string {
+	if words, ok := purposes[code]; ok {
+		return words
+	}
+	return strings.ReplaceAll(code, "_", " ")
+}
+
+// faceNotes are the sentences for refusals that change nothing.
+var faceNotes = map[string]string{
+	refuseReplayed:    "This photo was already sent, or comes from another page. Please take a new one.",
+	refuseOver:        "This request is over. Go back to the page that sent you here; it can make a new one.",
+	refuseRequest:     "There was no photo in what was sent. Please take one, or choose one.",
+	"account_missing": "Enter the name of your account first.",
+	refuseAuthType:    "This request asks for something else than your face, which this stand-in for the app cannot do.",
+}
+
+// faceWords are the reason and the sentence to show. While it is open they are
+// about the last attempt.
+func faceWords(v *stepUp) (reason, message string) {
+	reason = v.Reason
+	if findings[reason] == different {
+		reason = api.ReasonFaceMismatch // see the top: what it really was is not for this page
+	}
+	switch v.State {
+	case stepUpMatch:
+		return "", "You were recognised. You can go back to where you were signing in."
+	case stepUpExpired:
+		return "", "The time for this request is over. Go back to the page that sent you here; it can make a new one."
+	case stepUpRefused:
+		switch {
+		case reason == ReasonDeclined:
+			return reason, "You said that this was not you, so nobody was let in. If you did not start this yourself, somebody may know your password: change it."
+		case reason == ReasonTooManyAttempts:
+			return reason, "There were too many attempts that did not succeed. Please wait a quarter of an hour and start again where you were signing in."
+		case findings[reason] == poor:
+			return reason, "None of the photos could be used, so we stopped here. Start again where you were signing in, in brighter, even light."
+		}
+		return reason, "We could not recognise you. Start again where you were signing in, or ask the company for another way."
+	}
+	switch {
+	case reason == "":
+		return "", ""
+	case reason == api.ReasonFaceMismatch:
+		message = "You were not recognised. Face the camera straight on, at arm's length, with even light from the front, and take off glasses, hat or mask."
+		if !v.named() {
+			message += " Check that the account name is right."
+		}
+	case reason == api.ReasonLivenessUnavailable:
+		message = "This check asks for proof of a live person, which is not available here. This is not your fault, and no attempt was counted."
+	case findings[reason] == poor:
+		message = row(reason).advice
+	default:
+		message = "The photo could not be checked just now. This is not your fault, and no attempt was counted. Please try again in a moment."
+	}
+	return reason, message
+}
+
+func endTitle(v *stepUp) string {
+	switch {
+	case v.State == stepUpMatch:
+		return "It is you"
+	case v.State == stepUpExpired:
+		return "This request has expired"
+	case v.Reason == ReasonDeclined:
+		return "You stopped this"
+	}
+	return "You were not recognised"
+}

@@ -1,0 +1,229 @@
+// The authenticator page without this script is a plain form. The script adds
+// the camera and says at once what came of a photo. The server compares the
+// face and decides; the script only shows what it says.
+
+import { sized } from "./photo";
+
+interface Answer {
+  state: string;
+  reason: string;
+  message: string;
+  nonce: string;
+  attempts_left: number;
+}
+
+// Several pictures in a row, all of which must show the person.
+const frames = 3;
+const between = 180; // milliseconds
+
+const base = document.body.dataset["base"] ?? "";
+const opened = performance.now();
+
+function find<T extends HTMLElement>(id: string): T | null {
+  return document.getElementById(id) as T | null;
+}
+
+function show(element: HTMLElement | null, visible: boolean): void {
+  if (element) element.hidden = !visible;
+}
+
+document.documentElement.classList.add("js");
+
+const form = find<HTMLFormElement>("upload");
+let sending = false;
+if (form) {
+  capture(form);
+  countDown();
+}
+
+const back = document.querySelector<HTMLAnchorElement>("a[data-return]");
+if (back) setTimeout(() => location.assign(back.href), 4000);
+
+// A page taken from the back-forward cache may be behind the request.
+addEventListener("pageshow", (event) => {
+  if (event.persisted) location.reload();
+});
+
+// Shows how long the request lasts, and then what became of it.
+function countDown(): void {
+  const seconds = Number(document.body.dataset["seconds"]);
+  const time = find("time");
+  const tick = () => {
+    const left = Math.ceil(seconds - (performance.now() - opened) / 1000);
+    if (left <= 0 && !sending) {
+      location.replace(base);
+      return;
+    }
+    if (time) {
+      time.textContent = left > 90 ? `${Math.round(left / 60)} minutes left` : `${Math.max(0, left)} seconds left`;
+    }
+    setTimeout(tick, 1000);
+  };
+  show(time, true);
+  tick();
+}
+
+function capture(form: HTMLFormElement): void {
+  const nonce = form.querySelector<HTMLInputElement>("input[name=nonce]");
+  const account = find<HTMLInputElement>("account");
+  const file = find<HTMLInputElement>("file");
+  const useCamera = find<HTMLButtonElement>("use-camera");
+  const take = find<HTMLButtonElement>("take");
+  const retake = find<HTMLButtonElement>("retake");
+  const choose = find("choose");
+  const camera = find("camera");
+  const preview = find("preview");
+  const status = find("status");
+  const left = find("left");
+  const video = camera?.querySelector("video") ?? null;
+  const picture = preview?.querySelector("img") ?? null;
+  const hint = find("account-hint");
+  if (!nonce || !file || !video || !picture || !status) return;
+
+  let stream: MediaStream | null = null;
+  let fromCamera = false;
+  let url = "";
+
+  const say = (text: string, kind = "") => {
+    status.className = "status " + kind;
+    status.textContent = text;
+  };
+  const stop = () => {
+    for (const track of stream?.getTracks() ?? []) track.stop();
+    stream = null;
+    video.srcObject = null;
+    show(camera, false);
+    show(take, false);
+  };
+  addEventListener("pagehide", stop);
+
+  // The name belongs to the upload, so it must be there first.
+  const named = (): boolean => {
+    if (!account || account.value.trim() !== "") return true;
+    say("Enter the name of your account first.", "bad");
+    account.focus();
+    return false;
+  };
+
+  const open = async () => {
+    if (!named()) return;
+    fromCamera = true;
+    show(preview, false);
+    show(retake, false);
+    show(left, false);
+    say("Opening the camera…");
+    try {
+      stream = await navigator.mediaDevices.getUserMedia({
+        audio: false,
+        video: { facingMode: "user", width: { ideal: 1280 }, height: { ideal: 960 } },
+      });
+      video.srcObject = stream;
+      show(camera, true);
+      await video.play();
+    } catch {
+      stop();
+      show(useCamera, false);
+      show(choose, true);
+      say("The camera could not be opened. Allow it in your browser, or choose a photo instead.", "bad");
+      return;
+    }
+    say("Put your face inside the oval, look at the camera and hold still.");
+    show(choose, false);
+    show(hint, false); // room for the picture
+    show(take, true);
+    take?.focus();
+  };
+
+  const still = (): Promise<Blob | null> => {
+    const canvas = document.createElement("canvas");
+    canvas.width = video.videoWidth;
+    canvas.height = video.videoHeight;
+    canvas.getContext("2d")?.drawImage(video, 0, 0);
+    return new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", 0.92));
+  };
+
+  const failed = (text: string) => {
+    say(text, "bad");
+    show(retake, true);
+    retake?.focus();
+  };
+
+  const send = async (photos: Blob[]) => {
+    stop();
+    if (url) URL.revokeObjectURL(url);
+    url = photos[0] ? URL.createObjectURL(photos[0]) : "";
+    picture.src = url;
+    show(preview, true);
+    show(choose, false);
+    show(left, false);
+    say("Comparing your face…");
+    const body = new FormData();
+    body.set("nonce", nonce.value); // what is said comes before the files
+    if (account) body.set("account", account.value.trim());
+    let answer: Answer;
+    sending = true;
+    try {
+      for (const photo of photos) body.append("file", await sized(photo), "face");
+      const response = await fetch(form.action, { method: "POST", body, headers: { Accept: "application/json" } });
+      answer = (await response.json()) as Answer;
+    } catch {
+      failed("The photo could not be sent. Check your connection and try again.");
+      return;
+    } finally {
+      sending = false;
+    }
+    if (answer.state !== "open") {
+      if (answer.state) location.replace(base);
+      else failed(answer.message); // nothing is known about the request now
+      return;
+    }
+    nonce.value = answer.nonce;
+    if (left) left.textContent = answer.attempts_left === 1 ? "One attempt left." : `${answer.attempts_left} attempts left.`;
+    show(left, true);
+    failed(answer.message);
+  };
+
+  show(useCamera, !!navigator.mediaDevices?.getUserMedia);
+  useCamera?.addEventListener("click", () => void open());
+  account?.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter") return;
+    event.preventDefault(); // there is no photo to send yet
+    if (useCamera && !useCamera.hidden) useCamera.click();
+  });
+  file.addEventListener("change", () => {
+    const chosen = file.files?.[0];
+    if (!chosen) return;
+    if (!named()) {
+      file.value = "";
+      return;
+    }
+    fromCamera = false;
+    void send([chosen]);
+  });
+  take?.addEventListener("click", () => {
+    take.disabled = true;
+    void (async () => {
+      const photos: Blob[] = [];
+      for (let i = 0; i < frames; i++) {
+        if (i > 0) await new Promise((resolve) => setTimeout(resolve, between));
+        const photo = await still();
+        if (photo) photos.push(photo);
+      }
+      take.disabled = false;
+      if (photos.length > 0) await send(photos);
+      else say("The camera gave no picture. Try again.", "bad");
+    })();
+  });
+  retake?.addEventListener("click", () => {
+    file.value = "";
+    show(preview, false);
+    show(retake, false);
+    show(choose, true);
+    say("");
+    if (fromCamera) void open();
+    else {
+      show(useCamera, !!navigator.mediaDevices?.getUserMedia);
+      file.click();
+    }
+  });
+}
