@@ -22,9 +22,7 @@ type Workflow struct {
 
 // BlockID is journey.Upstream over the encrypted platform API.
 type BlockID struct {
-	connect   func(context.Context) (*blockid.Client, error)
-	turn      chan struct{} // holds one value while nobody is connecting
-	connected *blockid.Client
+	connector *Connector
 	now       func() time.Time
 	workflows []Workflow
 	framework string
@@ -32,57 +30,10 @@ type BlockID struct {
 
 var _ journey.Upstream = (*BlockID)(nil)
 
-// NewBlockID makes an upstream. connect is called when the tenant is first
-// needed, again until it succeeds: which curve our key pair must lie on is known
-// only once the tenant has been asked (see Connect). framework labels claims for
-// which the provider names no trust framework itself.
-func NewBlockID(connect func(context.Context) (*blockid.Client, error), workflows []Workflow, framework string, now func() time.Time) *BlockID {
-	b := &BlockID{connect: connect, turn: make(chan struct{}, 1), workflows: workflows, framework: framework, now: now}
-	b.turn <- struct{}{}
-	return b
-}
-
-// Connect makes the function that NewBlockID wants: it finds the tenant's curve,
-// unless cfg names one, and takes our key pair on that curve from key.
-func Connect(cfg blockid.Config, key func(context.Context, blockid.Curve) (*blockid.PrivateKey, error)) func(context.Context) (*blockid.Client, error) {
-	return func(ctx context.Context) (*blockid.Client, error) {
-		curve := cfg.Curve
-		if curve == "" || curve == blockid.Auto {
-			asking, err := blockid.NewClient(cfg)
-			if err != nil {
-				return nil, err
-			}
-			theirs, err := asking.ServiceKey(ctx, blockid.ServiceDocuverify)
-			if err != nil {
-				return nil, err
-			}
-			curve = theirs.Curve()
-		}
-		ours, err := key(ctx, curve)
-		if err != nil {
-			return nil, err
-		}
-		cfg := cfg
-		cfg.Curve, cfg.Key = curve, ours
-		return blockid.NewClient(cfg)
-	}
-}
-
-func (b *BlockID) client(ctx context.Context) (*blockid.Client, error) {
-	select {
-	case <-b.turn:
-		defer func() { b.turn <- struct{}{} }()
-	case <-ctx.Done(): // somebody else is at it, and it takes too long
-		return nil, &proof.Error{Code: proof.CodeUnavailable, Reason: proof.ReasonUpstreamTimeout, Message: "1Kosmos did not answer in time", Temporary: true, Err: ctx.Err()}
-	}
-	if b.connected == nil {
-		c, err := b.connect(ctx)
-		if err != nil {
-			return nil, translate(err)
-		}
-		b.connected = c
-	}
-	return b.connected, nil
+// NewBlockID makes an upstream. framework labels claims for which the provider
+// names no trust framework itself.
+func NewBlockID(connector *Connector, workflows []Workflow, framework string, now func() time.Time) *BlockID {
+	return &BlockID{connector: connector, workflows: workflows, framework: framework, now: now}
 }
 
 var wireTypes = map[proof.DocumentType]blockid.DocumentType{
@@ -114,7 +65,7 @@ func (b *BlockID) Start(ctx context.Context, r journey.StartUpstream) (journey.U
 	if dvc == "" {
 		return journey.UpstreamSession{}, &proof.Error{Code: proof.CodeUpstream, Reason: proof.ReasonUpstreamRejected, Message: "no workflow is configured for this document and liveness mode"}
 	}
-	client, err := b.client(ctx)
+	client, err := b.connector.client(ctx)
 	if err != nil {
 		return journey.UpstreamSession{}, err
 	}
@@ -133,7 +84,7 @@ func (b *BlockID) Start(ctx context.Context, r journey.StartUpstream) (journey.U
 
 // Poll reads the session's result.
 func (b *BlockID) Poll(ctx context.Context, up proof.Upstream) (journey.Progress, error) {
-	client, err := b.client(ctx)
+	client, err := b.connector.client(ctx)
 	if err != nil {
 		return journey.Progress{}, err
 	}
@@ -294,7 +245,7 @@ func date(s string) string {
 
 // Assurance reads the user's level. A user that 1Kosmos does not know has none.
 func (b *BlockID) Assurance(ctx context.Context, userIdentifier string) (journey.Assertion, error) {
-	client, err := b.client(ctx)
+	client, err := b.connector.client(ctx)
 	if err != nil {
 		return journey.Assertion{}, err
 	}
@@ -304,6 +255,11 @@ func (b *BlockID) Assurance(ctx context.Context, userIdentifier string) (journey
 	}
 	if err != nil {
 		return journey.Assertion{}, translate(err)
+	}
+	// What the local 1Kosmos asserts of a person whom only its own engine verified
+	// is no level of 1Kosmos'.
+	if x := readExtension(ial.Extra); x != nil && x.Assessed != nil && !*x.Assessed {
+		return journey.Assertion{}, nil
 	}
 	return assertion(ial.At(b.now())), nil
 }

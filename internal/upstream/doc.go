@@ -1,6 +1,17 @@
 // Package upstream puts 1Kosmos into the words of the domain: it implements
-// journey.Upstream over the two wire profiles of package blockid, and turns
-// every answer and every error of theirs into a status, a reason and claims.
+// journey.Upstream over the two wire profiles of package blockid, and
+// journey.StepUp in four ways, and turns every answer and every error into a
+// status or verdict, a reason and claims.
+//
+// The four ways of a step-up differ in what makes an answer worth believing:
+//
+//	uwl       sealed with the key that user info has for the wallet it names
+//	workflow  sealed by the service for this very instance, and names the user
+//	oidc      signed ID token with our nonce, and names the user
+//	v1        TLS and our token; the challenge was made for the user
+//
+// Only that yields a match. All that is unsealed, unknown, contradictory or about
+// somebody else is an error or no_match; package stepuptest holds all four to it.
 //
 // The real 1Kosmos and the local one are the same to it. What it can learn only
 // from the local one (scores, the engine's own reason) it reads from an

@@ -15,17 +15,19 @@ var kinds = map[blockid.Kind]struct {
 	reason  proof.Reason
 	message string
 }{
-	blockid.KindConfig:        {proof.CodeUpstream, proof.ReasonUpstreamRejected, "the 1Kosmos configuration of this tenant cannot work"},
-	blockid.KindInvalid:       {proof.CodeUpstream, proof.ReasonUpstreamRejected, "1Kosmos refused the request"},
-	blockid.KindNotFound:      {proof.CodeUpstream, proof.ReasonUpstreamRejected, "1Kosmos does not know the workflow, session or community"},
-	blockid.KindUnauthorized:  {proof.CodeUpstream, proof.ReasonUpstreamAuth, "1Kosmos refused our licence"},
-	blockid.KindRateLimited:   {proof.CodeUnavailable, proof.ReasonUpstreamRateLimited, "1Kosmos asks us to slow down"},
-	blockid.KindUpstream:      {proof.CodeUnavailable, proof.ReasonUpstreamUnavailable, "1Kosmos cannot be reached right now"},
-	blockid.KindTimeout:       {proof.CodeUnavailable, proof.ReasonUpstreamTimeout, "1Kosmos did not answer in time"},
-	blockid.KindCanceled:      {proof.CodeUnavailable, proof.ReasonUpstreamTimeout, "the call to 1Kosmos was given up"},
-	blockid.KindDecrypt:       {proof.CodeUpstream, proof.ReasonUpstreamCiphertext, "an answer of 1Kosmos could not be decrypted"},
-	blockid.KindMalformed:     {proof.CodeUpstream, proof.ReasonUpstreamMalformed, "1Kosmos answered something that is not of its protocol"},
-	blockid.KindUntrustedHost: {proof.CodeUpstream, proof.ReasonUpstreamMalformed, "1Kosmos named a host that is not allowed for this tenant"},
+	blockid.KindConfig:          {proof.CodeUpstream, proof.ReasonUpstreamRejected, "the 1Kosmos configuration of this tenant cannot work"},
+	blockid.KindInvalid:         {proof.CodeUpstream, proof.ReasonUpstreamRejected, "1Kosmos refused the request"},
+	blockid.KindNotFound:        {proof.CodeUpstream, proof.ReasonUpstreamRejected, "1Kosmos does not know the workflow, session or community"},
+	blockid.KindUnauthorized:    {proof.CodeUpstream, proof.ReasonUpstreamAuth, "1Kosmos refused our licence"},
+	blockid.KindRateLimited:     {proof.CodeUnavailable, proof.ReasonUpstreamRateLimited, "1Kosmos asks us to slow down"},
+	blockid.KindUpstream:        {proof.CodeUnavailable, proof.ReasonUpstreamUnavailable, "1Kosmos cannot be reached right now"},
+	blockid.KindTimeout:         {proof.CodeUnavailable, proof.ReasonUpstreamTimeout, "1Kosmos did not answer in time"},
+	blockid.KindCanceled:        {proof.CodeUnavailable, proof.ReasonUpstreamTimeout, "the call to 1Kosmos was given up"},
+	blockid.KindDecrypt:         {proof.CodeUpstream, proof.ReasonUpstreamCiphertext, "an answer of 1Kosmos could not be decrypted"},
+	blockid.KindMalformed:       {proof.CodeUpstream, proof.ReasonUpstreamMalformed, "1Kosmos answered something that is not of its protocol"},
+	blockid.KindAnswerKey:       {proof.CodeUpstream, proof.ReasonAnswerKey, "the key of an answer is no key on the curve of this tenant"},
+	blockid.KindUntrustedAnswer: {proof.CodeUpstream, proof.ReasonAnswerUntrusted, "an answer was not given with the key of the LiveID that it names"},
+	blockid.KindUntrustedHost:   {proof.CodeUpstream, proof.ReasonUpstreamMalformed, "1Kosmos named a host that is not allowed for this tenant"},
 }
 
 // translate makes our error out of the client's.

@@ -13,6 +13,7 @@ type extension struct {
 	Reason    string `json:"reason"`
 	Framework string `json:"framework"`
 	Assessed  *bool  `json:"assessed"`
+	Enrolled  *bool  `json:"enrolled"`
 	Engine    struct {
 		Name    string `json:"name"`
 		Version string `json:"version"`
@@ -29,6 +30,12 @@ type extension struct {
 		DocumentType string `json:"document_type"`
 		Country      string `json:"country"`
 	} `json:"evidence"`
+
+	// Of a step-up.
+	MatchResult string             `json:"match_result"`
+	Score       *float64           `json:"score"`
+	Liveness    proof.LivenessMode `json:"liveness"`
+	Session     string             `json:"session"` // that was answered
 }
 
 const extensionName = "kosmoscope"
@@ -57,7 +64,7 @@ func (x *extension) reason() proof.Reason {
 // outcome adds what the block says. Checks that came otherwise stay: a failed one
 // is not made undone by a block that leaves it out.
 func (x *extension) outcome(o *proof.Outcome) {
-	o.Framework, o.Assessed = x.Framework, x.Assessed
+	o.Framework, o.Assessed, o.Enrolled = x.Framework, x.Assessed, x.Enrolled
 	if x.Engine.Name != "" {
 		o.Engine = x.Engine.Name + " " + x.Engine.Version
 	}
