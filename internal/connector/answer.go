@@ -26,8 +26,33 @@ type resultAnswer struct {
 	Claims         *proof.Claims     `json:"claims" doc:"The same claims, flat, for templates that cannot reach deep; only when verified and only what this caller may see."`
 	Checks         []proof.Check     `json:"checks" nullable:"false" doc:"What was tested, with score and threshold where the source gave them."`
 	DocumentType   *string           `json:"document_type" enum:"passport,id_card,drivers_license" doc:"Which document the person chose."`
+	Enrolled       *bool             `json:"enrolled" doc:"Whether the face is kept for LiveID step-ups from now on, if the source says so; only when verified."`
 	CompletedAt    *string           `json:"completed_at" format:"date-time" doc:"When the verification ended."`
 	Metadata       map[string]string `json:"metadata" doc:"What the caller sent along."`
+}
+
+// stepUpAnswer is what node "1Kosmos LiveID Step-Up" returns. Every member is
+// always there; null means that there is nothing to say.
+type stepUpAnswer struct {
+	ChallengeURL *string       `json:"challenge_url" format:"uri" doc:"Where to send the person. It is a secret link for one browser; null when no challenge is open."`
+	ChallengeID  *string       `json:"challenge_id" format:"uuid" doc:"Id of the challenge. It opens nothing by itself; null when the challenge was refused."`
+	Status       string        `json:"status" enum:"pending,refused,match,no_match,expired,error" doc:"pending for a new challenge, refused when there is none; repeating an idempotency_key shows how far the first one is. Only node 1Kosmos Step-Up Result settles a login."`
+	ExpiresAt    *string       `json:"expires_at" format:"date-time" doc:"When the challenge expires unless it has ended by then."`
+	Reason       *proof.Reason `json:"reason" doc:"Why it was refused, such as user_not_enrolled or too_many_attempts; docs/reasons.md lists all."`
+	RetryAt      *string       `json:"retry_at" format:"date-time" doc:"With too_many_attempts: when it may be asked again, if that is known."`
+}
+
+// stepUpResultAnswer is what node "1Kosmos Step-Up Result" returns. Every member
+// is always there; null means that there is nothing to say.
+type stepUpResultAnswer struct {
+	ChallengeID     *string       `json:"challenge_id" format:"uuid" doc:"The challenge; null when it is unknown."`
+	MatchResult     string        `json:"match_result" enum:"match,no_match,pending,expired,error" doc:"Only match lets a person in. pending: ask again. The others never change, but an error whose reason is unknown_challenge or internal_error may."`
+	Confidence      *float64      `json:"confidence" minimum:"0" maximum:"1" doc:"How sure the provider is that it is the same person, only if it gave a number. Compare match_result first: a number alone lets nobody in."`
+	ConfidenceBasis *string       `json:"confidence_basis" enum:"provider_score,binary" doc:"provider_score: confidence is the provider's own number. binary: the provider says yes or no and gives none. null: there is no verdict."`
+	Reason          *proof.Reason `json:"reason" doc:"Why there is no match, or what is in the way while pending; docs/reasons.md lists all."`
+	LivenessMode    *string       `json:"liveness_mode" enum:"none,passive,active" doc:"How the provider says it tested that a living person was there; null when it says nothing."`
+	DecisionID      *string       `json:"decision_id" doc:"The risk decision that asked for the challenge, as the caller named it."`
+	CompletedAt     *string       `json:"completed_at" format:"date-time" doc:"When the challenge ended."`
 }
 
 type healthAnswer struct {
@@ -35,8 +60,11 @@ type healthAnswer struct {
 	Version string `json:"version" doc:"Version of the program."`
 }
 
-// statusError is a status of this door only: we cannot say.
-const statusError = "error"
+// Statuses of this door only.
+const (
+	statusError   = "error"   // we cannot say
+	statusRefused = "refused" // there is no challenge
+)
 
 // outward translates a status of the domain. What is not known is an error, never
 // something better.
@@ -74,9 +102,52 @@ func resultOf(view journey.ResultView) resultAnswer {
 	}
 	out.IALLevel, out.IALSource = opt(v.IALLevel), opt(v.IALSource)
 	out.IALExpiresAt = opt(timestamp(v.IALExpiresAt))
+	out.Enrolled = o.Enrolled
 	out.VerifiedClaims = verifiedClaimsOf(v, o)
 	if o.Claims != (proof.Claims{}) {
 		out.Claims = &o.Claims
+	}
+	return out
+}
+
+// outwardChallenge translates a status of a challenge. A failed one is an error,
+// and so is what is not known: there is no verdict, never something better.
+func outwardChallenge(s proof.ChallengeStatus) string {
+	switch s {
+	case proof.ChallengePending, proof.ChallengeMatch, proof.ChallengeNoMatch, proof.ChallengeExpired:
+		return string(s)
+	}
+	return statusError
+}
+
+func stepUpOf(s journey.ChallengeStarted) stepUpAnswer {
+	if s.Refused != "" {
+		return stepUpAnswer{Status: statusRefused, Reason: ptr(s.Refused), RetryAt: opt(timestamp(s.RetryAt))}
+	}
+	return stepUpAnswer{
+		ChallengeURL: opt(s.ChallengeURL), ChallengeID: opt(s.ChallengeID), Status: outwardChallenge(s.Status), ExpiresAt: opt(timestamp(s.ExpiresAt)),
+	}
+}
+
+// unknownChallenge is for challenges what unknownSession is for verifications.
+func unknownChallenge() stepUpResultAnswer {
+	return stepUpResultAnswer{MatchResult: statusError, Reason: ptr(proof.ReasonUnknownChallenge)}
+}
+
+func stepUpResultOf(c proof.Challenge) stepUpResultAnswer {
+	out := stepUpResultAnswer{
+		ChallengeID: ptr(c.ID), MatchResult: outwardChallenge(c.Status), Reason: opt(c.Reason),
+		DecisionID: opt(c.DecisionID), CompletedAt: opt(timestamp(c.FinishedAt)),
+	}
+	switch c.Status {
+	case proof.ChallengeMatch, proof.ChallengeNoMatch:
+		out.Confidence, out.ConfidenceBasis, out.LivenessMode = c.Confidence, opt(string(c.Basis)), opt(string(c.Liveness))
+	case proof.ChallengePending, proof.ChallengeExpired, proof.ChallengeFailed:
+	default:
+		out.Reason, out.CompletedAt = nil, nil
+	}
+	if out.MatchResult == statusError && out.Reason == nil {
+		out.Reason = ptr(proof.ReasonInternal)
 	}
 	return out
 }

@@ -25,6 +25,12 @@ type Proofing interface {
 	// caller's, and one that is not for userIdentifier (unless that is empty) are
 	// the same *proof.Error with CodeNotFound.
 	Result(ctx context.Context, c proof.Caller, id, userIdentifier string) (journey.ResultView, error)
+	// StartChallenge opens a challenge, or says in its answer why there is none.
+	StartChallenge(ctx context.Context, c proof.Caller, r journey.ChallengeStart) (journey.ChallengeStarted, error)
+	// ChallengeResult is for challenges what Result is for verifications. From the
+	// deadline on a challenge without a verdict reads as expired.
+	// A challenge of another decision than decisionID (unless that is empty) is unknown too.
+	ChallengeResult(ctx context.Context, c proof.Caller, id, userIdentifier, decisionID string) (proof.Challenge, error)
 }
 
 // Authenticator says who calls. internal/callers implements it.
@@ -46,8 +52,10 @@ const (
 	Prefix     = "/descope/v1/"
 	HealthPath = "/healthz"
 
-	startPath  = Prefix + "idv"
-	resultPath = Prefix + "idv/result"
+	startPath        = Prefix + "idv"
+	resultPath       = Prefix + "idv/result"
+	stepUpPath       = Prefix + "stepup"
+	stepUpResultPath = Prefix + "stepup/result"
 )
 
 const (
@@ -82,6 +90,8 @@ func New(o Options) (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc(startPath, d.node(d.start))
 	mux.HandleFunc(resultPath, d.node(d.result))
+	mux.HandleFunc(stepUpPath, d.node(d.stepUp))
+	mux.HandleFunc(stepUpResultPath, d.node(d.stepUpResult))
 	mux.HandleFunc(Prefix+"openapi.json", d.get("application/openapi+json", doc))
 	mux.HandleFunc(Prefix+"openapi.yaml", d.get("application/openapi+yaml", docYAML))
 	health, err := encode(healthAnswer{Status: "ok", Version: o.Version})
@@ -209,17 +219,11 @@ func (d *door) start(ctx context.Context, c *call, in *reader) (any, error) {
 }
 
 func (d *door) result(ctx context.Context, c *call, in *reader) (any, error) {
-	id, user, err := readResult(in)
+	id, user, err := readResult(in, "session_id")
 	if err != nil {
 		return nil, err
 	}
-	// Ids are UUIDs in their usual form. Anything else is unknown, and does not
-	// bother the store.
-	if u, err := uuid.Parse(id); err != nil || u.String() != strings.ToLower(id) {
-		c.reason = proof.ReasonUnknownSession
-		return unknownSession(), nil
-	}
-	v, err := d.Proofing.Result(ctx, c.caller, strings.ToLower(id), user)
+	v, err := lookUp(ctx, c, id, user, d.Proofing.Result)
 	if proof.CodeOf(err) == proof.CodeNotFound {
 		c.reason = proof.ReasonUnknownSession
 		return unknownSession(), nil
@@ -228,6 +232,49 @@ func (d *door) result(ctx context.Context, c *call, in *reader) (any, error) {
 		return nil, err
 	}
 	return resultOf(v), nil
+}
+
+func (d *door) stepUp(ctx context.Context, c *call, in *reader) (any, error) {
+	r, err := readStepUp(in)
+	if err != nil {
+		return nil, err
+	}
+	s, err := d.Proofing.StartChallenge(ctx, c.caller, r)
+	if err != nil {
+		return nil, err
+	}
+	c.reason = s.Refused
+	return stepUpOf(s), nil
+}
+
+func (d *door) stepUpResult(ctx context.Context, c *call, in *reader) (any, error) {
+	decision := in.token("decision_id", maxDecision)
+	id, user, err := readResult(in, "challenge_id")
+	if err != nil {
+		return nil, err
+	}
+	v, err := lookUp(ctx, c, id, user, func(ctx context.Context, who proof.Caller, id, user string) (proof.Challenge, error) {
+		return d.Proofing.ChallengeResult(ctx, who, id, user, decision)
+	})
+	if proof.CodeOf(err) == proof.CodeNotFound {
+		c.reason = proof.ReasonUnknownChallenge
+		return unknownChallenge(), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return stepUpResultOf(v), nil
+}
+
+// lookUp asks the core about an id. Ids are UUIDs in their usual form. Anything
+// else is as unknown as one that is not there, and does not bother the store.
+func lookUp[T any](ctx context.Context, c *call, id, user string, ask func(context.Context, proof.Caller, string, string) (T, error)) (T, error) {
+	id = strings.ToLower(id)
+	if u, err := uuid.Parse(id); err != nil || u.String() != id {
+		var none T
+		return none, proof.ErrNotFound
+	}
+	return ask(ctx, c.caller, id, user)
 }
 
 func (c *call) method(allow string) {

@@ -45,6 +45,10 @@ type core struct {
 	caller  proof.Caller
 	asked   []string
 	block   bool
+
+	opened     journey.ChallengeStarted
+	challenge  proof.Challenge
+	challenged []journey.ChallengeStart
 }
 
 func (c *core) Start(_ context.Context, who proof.Caller, r journey.StartRequest) (journey.Started, error) {
@@ -155,7 +159,7 @@ func verified() journey.ResultView {
 				{Name: "face_match", Outcome: proof.CheckPass, Score: num(0.71), Threshold: num(0.36), DurationMS: num(184.2)},
 			},
 			Evidence:  []proof.Evidence{{Type: "document", DocumentType: proof.Passport, Country: "UTO"}, {Type: "selfie"}},
-			Framework: "kosmoscope_engine", Assessed: yes(false), At: at,
+			Framework: "kosmoscope_engine", Assessed: yes(false), Enrolled: yes(true), At: at,
 		},
 		Metadata: map[string]string{"order": "4711", "note": "<&>"},
 	}
@@ -177,7 +181,7 @@ func views() map[string]journey.ResultView {
 	change("verified_1kosmos_ial2", func(v *journey.ResultView) {
 		v.Verification.IALLevel, v.Verification.IALSource = "IAL2", "1kosmos_session"
 		v.Verification.DocumentType = proof.DriversLicense
-		v.Outcome.Framework, v.Outcome.Assessed = "nist_800_63A", nil
+		v.Outcome.Framework, v.Outcome.Assessed, v.Outcome.Enrolled = "nist_800_63A", nil, nil
 		v.Outcome.Claims.DocumentType = proof.DriversLicense
 		v.Outcome.Claims.DocumentNumber = "D123" // this caller may see it
 		v.Outcome.Claims.IssuingCountry = "Utopia"
@@ -502,7 +506,10 @@ func TestCoreErrors(t *testing.T) {
 		{fmt.Errorf("query: %w", context.Canceled), 503, "unavailable", ""},
 	} {
 		h := handler(t, &core{err: tt.err}, nil)
-		for path, body := range map[string]string{"/descope/v1/idv": `{}`, "/descope/v1/idv/result": `{"session_id":"` + mineID + `"}`} {
+		for path, body := range map[string]string{
+			"/descope/v1/idv": `{}`, "/descope/v1/idv/result": `{"session_id":"` + mineID + `"}`,
+			"/descope/v1/stepup": `{"user_identifier":"U2abc"}`, "/descope/v1/stepup/result": `{"challenge_id":"` + mineID + `"}`,
+		} {
 			w := post(h, path, body)
 			p := decodeProblem(t, w)
 			if w.Code != tt.status || p["reason"] != tt.reason || w.Header().Get("Retry-After") != tt.retryAfter {
@@ -516,6 +523,9 @@ func TestCoreErrors(t *testing.T) {
 	// Start's not found (no such tenant) is an HTTP error; Result's is an outcome.
 	notFound := &proof.Error{Code: proof.CodeNotFound, Reason: proof.ReasonUnknownSession, Message: "m"}
 	if w := post(handler(t, &core{err: notFound}, nil), "/descope/v1/idv", `{}`); w.Code != 404 {
+		t.Errorf("%d", w.Code)
+	}
+	if w := post(handler(t, &core{err: notFound}, nil), "/descope/v1/stepup", `{"user_identifier":"U2abc"}`); w.Code != 404 {
 		t.Errorf("%d", w.Code)
 	}
 	golden(t, "problem", []byte(stable(post(handler(t, &core{}, nil), "/descope/v1/idv", `{"expected":{"birth_date":"x"}}`))))
@@ -539,7 +549,7 @@ func TestResults(t *testing.T) {
 				t.Fatal(err)
 			}
 			if view.Verification.Status != proof.Verified {
-				for _, k := range []string{"ial_level", "ial_source", "ial_expires_at", "verified_claims", "claims"} {
+				for _, k := range []string{"ial_level", "ial_source", "ial_expires_at", "verified_claims", "claims", "enrolled"} {
 					if out[k] != nil {
 						t.Errorf("%s is %v though the status is %v", k, out[k], out["status"])
 					}

@@ -162,6 +162,10 @@ func (r *reader) text(name string, limit int) string {
 }
 
 func (r *reader) check(at string, v any, limit int) string {
+	return r.checkBut(at, v, limit, unicode.IsControl)
+}
+
+func (r *reader) checkBut(at string, v any, limit int, unwanted func(rune) bool) string {
 	s, ok := v.(string)
 	switch {
 	case !ok:
@@ -170,12 +174,63 @@ func (r *reader) check(at string, v any, limit int) string {
 		r.fail(at, "must be at most %d bytes long", limit)
 	case strings.ContainsRune(s, utf8.RuneError):
 		r.fail(at, "is not valid Unicode")
-	case strings.ContainsFunc(s, unicode.IsControl):
+	case strings.ContainsFunc(s, unwanted):
 		r.fail(at, "must not hold control characters")
 	default:
 		return s
 	}
 	return ""
+}
+
+// lines reads a text that a person is to read, of at most limit bytes; it may
+// have line breaks. Characters that make a page show a text in another order than
+// it is stored in (UAX #9: embeddings and overrides) are refused, because what
+// the person agrees to is what they see.
+func (r *reader) lines(name string, limit int) string {
+	v, at, given := r.get(name)
+	if !given {
+		return ""
+	}
+	return r.checkBut(at, v, limit, func(c rune) bool {
+		return unicode.IsControl(c) && c != '\n' && c != '\r' || c >= '\u202a' && c <= '\u202e'
+	})
+}
+
+// token reads a code or an id: no blanks, nothing that needs quoting.
+func (r *reader) token(name string, limit int) string {
+	s := r.text(name, limit)
+	for _, c := range s {
+		if c >= utf8.RuneSelf || !plainName(string(c)) && c != '.' && c != ':' {
+			r.fail(join(r.path, name), "must be letters, digits, '_', '-', '.' or ':'")
+			return ""
+		}
+	}
+	return s
+}
+
+// seconds reads a whole number of them, which Descope's templates send as a
+// string; absent is zero.
+func (r *reader) seconds(name string) time.Duration {
+	v, at, given := r.get(name)
+	if !given {
+		return 0
+	}
+	var digits string
+	switch v := v.(type) {
+	case json.Number:
+		digits = v.String()
+	case string:
+		digits = v
+	default:
+		r.fail(at, "must be a number, not %s", kind(v))
+		return 0
+	}
+	n, err := strconv.ParseUint(digits, 10, 31)
+	if err != nil || n == 0 {
+		r.fail(at, "must be a whole number of seconds, 1 or more, in digits")
+		return 0
+	}
+	return time.Duration(n) * time.Second
 }
 
 // oneOf reads one of the given words.

@@ -55,7 +55,8 @@ func document() *huma.OpenAPI {
 		},
 		Servers: []*huma.Server{{URL: "/", Description: "The address at which this document is served."}},
 		Tags: []*huma.Tag{
-			{Name: "Identity verification", Description: "Prove who a person is, with a document and a face."},
+			{Name: tagVerification, Description: "Prove who a person is, with a document and a face."},
+			{Name: tagStepUp, Description: "Find out whether it is the same person who was verified, by their face."},
 			{Name: "Operation", Description: "Is the program up?"},
 		},
 		Components: &huma.Components{
@@ -74,8 +75,8 @@ func document() *huma.OpenAPI {
 	}
 	d := describer{reg}
 	doc.Paths[startPath] = &huma.PathItem{Post: d.node(&huma.Operation{
-		OperationID: "startVerification",
-		Summary:     "1Kosmos IDV",
+		OperationID: "startVerification", Tags: []string{tagVerification},
+		Summary: "1Kosmos IDV",
 		Description: "Begins a verification and returns the link that the person must open. " +
 			"Nothing is sent to 1Kosmos before the person has agreed.",
 	}, startSchema(), d.answer(reflect.TypeFor[startAnswer]()), map[string]example{
@@ -92,14 +93,48 @@ func document() *huma.OpenAPI {
 		"status":      "pending", "expires_at": "2026-11-23T12:30:00Z",
 	}, 403, 409)}
 	doc.Paths[resultPath] = &huma.PathItem{Post: d.node(&huma.Operation{
-		OperationID: "readResult",
-		Summary:     "1Kosmos IDV Result",
+		OperationID: "readResult", Tags: []string{tagVerification},
+		Summary: "1Kosmos IDV Result",
 		Description: "Says how a verification stands. Answers at once and may be asked again at will; once it has ended the answer stays. " +
 			"An unknown session_id and one of another caller look the same: `status` is `error`, `reason` is `unknown_session`.",
-	}, resultSchema(), d.answer(reflect.TypeFor[resultAnswer]()), map[string]example{
+	}, whichSchema("Which verification.", "session_id", "The id that node 1Kosmos IDV returned."), d.answer(reflect.TypeFor[resultAnswer]()), map[string]example{
 		"usual": {"The id that node 1Kosmos IDV returned", map[string]any{"session_id": "0193573c-8a52-7d6b-9f0e-3d1a5c7e9b24"}},
 		"bound": {"Only if it is for this user", map[string]any{"session_id": "0193573c-8a52-7d6b-9f0e-3d1a5c7e9b24", "user_identifier": "U2abcdefghijklmnopqrstuvwxyz"}},
 	}, verifiedExample())}
+	doc.Paths[stepUpPath] = &huma.PathItem{Post: d.node(&huma.Operation{
+		OperationID: "startChallenge", Tags: []string{tagStepUp},
+		Summary: "1Kosmos LiveID Step-Up",
+		Description: "Asks a user to show their face and returns the link that the person must open, in the browser in which they are signing in. " +
+			"When the user cannot be asked, because they are unknown, not enrolled, disabled or were asked too often, `status` is `refused`, " +
+			"`reason` says why, and there is no link: send the person on another branch of the flow. " +
+			"Whatever this node answers, only node 1Kosmos Step-Up Result says that the face matched.",
+	}, stepUpSchema(), d.answer(reflect.TypeFor[stepUpAnswer]()), map[string]example{
+		"minimal": {"What the published field looks like", map[string]any{"user_identifier": "U2abcdefghijklmnopqrstuvwxyz"}},
+		"full": {"Everything", map[string]any{
+			"user_identifier": "U2abcdefghijklmnopqrstuvwxyz", "reason_code": "high_value_transaction", "timeout_seconds": 300,
+			"transaction": "Pay 1,200.00 EUR\nto Example Boats", "decision_id": "0193573c-8a52-7d6b-9f0e-3d1a5c7e9b24",
+			"callback_url": "https://app.acme.test/kosmos/return", "idempotency_key": "login-4711",
+		}},
+		"template": {"Templates: a number became a string, and two resolved to nothing", map[string]any{
+			"user_identifier": "U2abcdefghijklmnopqrstuvwxyz", "timeout_seconds": "120", "reason_code": "", "transaction": nil,
+		}},
+	}, map[string]any{
+		"challenge_url": "https://bridge.acme.test/c/0193573c-8a52-7d6b-9f0e-3d1a5c7e9b24/kU0xDl6hB2cMn8Qv1rZs5w",
+		"challenge_id":  "0193573c-8a52-7d6b-9f0e-3d1a5c7e9b24", "status": "pending", "expires_at": "2026-11-23T12:09:31Z", "reason": nil, "retry_at": nil,
+	}, 403, 409)}
+	doc.Paths[stepUpResultPath] = &huma.PathItem{Post: d.node(&huma.Operation{
+		OperationID: "readChallengeResult", Tags: []string{tagStepUp},
+		Summary: "1Kosmos Step-Up Result",
+		Description: "Says how a challenge stands. Answers at once and may be asked again at will; once it has ended the answer stays, but a match is for one login: " +
+			"ten minutes later (`step_up.result_ttl`) it reads as `error` with `challenge_used`. Let the login go on only where `match_result` is `match`; a condition on `confidence` may come on top, never instead. " +
+			"An unknown challenge_id and one of another caller look the same: `match_result` is `error`, `reason` is `unknown_challenge`.",
+	}, whichSchema("Which challenge.", "challenge_id", "The id that node 1Kosmos LiveID Step-Up returned."), d.answer(reflect.TypeFor[stepUpResultAnswer]()), map[string]example{
+		"usual": {"The id that node 1Kosmos LiveID Step-Up returned", map[string]any{"challenge_id": "0193573c-8a52-7d6b-9f0e-3d1a5c7e9b24"}},
+		"bound": {"Only if it is for this user", map[string]any{"challenge_id": "0193573c-8a52-7d6b-9f0e-3d1a5c7e9b24", "user_identifier": "U2abcdefghijklmnopqrstuvwxyz"}},
+	}, map[string]any{
+		"challenge_id": "0193573c-8a52-7d6b-9f0e-3d1a5c7e9b24", "match_result": "match", "confidence": nil, "confidence_basis": "binary", "reason": nil,
+		"liveness_mode": nil, "decision_id": "0193573c-8a52-7d6b-9f0e-3d1a5c7e9b24", "completed_at": "2026-11-23T12:05:02Z",
+	})}
 	doc.Paths[HealthPath] = &huma.PathItem{Get: &huma.Operation{
 		OperationID: "health", Summary: "Health", Tags: []string{"Operation"},
 		Description: "For the Test panel of Descope's connector page and for load balancers. Needs no credential and changes nothing.",
@@ -121,6 +156,11 @@ func document() *huma.OpenAPI {
 	return doc
 }
 
+const (
+	tagVerification = "Identity verification"
+	tagStepUp       = "LiveID step-up"
+)
+
 type example struct {
 	summary string
 	value   any
@@ -131,7 +171,6 @@ type describer struct{ reg huma.Registry }
 // node completes the description of an operation that takes a JSON object from a
 // known caller. codes are client errors besides those that every node has.
 func (d describer) node(op *huma.Operation, in, out *huma.Schema, requests map[string]example, response any, codes ...int) *huma.Operation {
-	op.Tags = []string{"Identity verification"}
 	op.Security = []map[string][]string{{"bearer": {}}, {"basic": {}}, {"apiKey": {}}, {"oauth2": {}}}
 	op.Parameters = []*huma.Param{
 		{
@@ -195,6 +234,7 @@ func commonHeaders() map[string]*huma.Param {
 func schemaName(t reflect.Type, hint string) string {
 	names := map[string]string{
 		"startAnswer": "Verification", "resultAnswer": "Result", "healthAnswer": "Health", "problem": "Problem",
+		"stepUpAnswer": "Challenge", "stepUpResultAnswer": "ChallengeResult",
 		"verifiedClaims": "VerifiedClaims", "verification": "VerifiedClaimsVerification", "idaClaims": "VerifiedClaimsClaims",
 		"evidence": "Evidence", "checkDetail": "CheckDetail", "documentDetails": "DocumentDetails", "issuer": "Issuer",
 	}
@@ -242,7 +282,7 @@ func nullable(f reflect.StructField) bool {
 	return always && (k == reflect.Pointer || k == reflect.Map) && f.Tag.Get("nullable") != "false"
 }
 
-// startSchema and resultSchema describe what decode.go and request.go accept. A
+// startSchema, stepUpSchema and whichSchema describe what decode.go and request.go accept. A
 // test sends the same bodies to both.
 func startSchema() *huma.Schema {
 	types, modes := []any{}, []any{}
@@ -285,12 +325,40 @@ func startSchema() *huma.Schema {
 	})
 }
 
-func resultSchema() *huma.Schema {
-	s := object("Which verification.", map[string]*huma.Schema{
-		"session_id":      {Type: "string", MinLength: num(1), MaxLength: num(maxSessionID), Description: "The id that node 1Kosmos IDV returned."},
-		"user_identifier": text("Whom the session must be for; any other is unknown. Always send it when the id came through a browser.", maxIdentifier),
+func stepUpSchema() *huma.Schema {
+	s := object("Whom to ask, and what for.", map[string]*huma.Schema{
+		"user_identifier": {
+			Type: "string", MinLength: num(1), MaxLength: num(maxIdentifier),
+			Description: "Who has to show their face: the same words as in the verification that enrolled them. " +
+				"Take it from the authenticated user of the flow, never from what a browser sent.",
+		},
+		"reason_code": text("Why, as a code; the person reads it in plain words where the pages know it: new_device, unfamiliar_ip, geo_anomaly, "+
+			"sensitive_scope, high_value_transaction. Letters, digits, '_', '-', '.' and ':'.", maxWord),
+		"timeout_seconds": {
+			Description: "How long the person has, in whole seconds. Absent: the configured default.",
+			OneOf: []*huma.Schema{
+				{Type: "integer", Format: "int32", Minimum: ptr(1.0)},
+				{Type: "string", Nullable: true, Pattern: `^(0*[1-9][0-9]*)?$`},
+			},
+		},
+		"transaction":     text("What the person agrees to by showing their face, in your words; they read it before they answer. It may have line breaks.", maxTransaction),
+		"decision_id":     text("The risk decision that asks for this; the result repeats it. Nothing personal. Letters, digits, '_', '-', '.' and ':'.", maxDecision),
+		"callback_url":    text("Where the person returns to at the end; must be on the caller's allow-list.", 2048),
+		"idempotency_key": text("Repeating a call with the same key and content returns the same challenge.", maxKey),
 	})
-	s.Required = []string{"session_id"}
+	s.Required = []string{"user_identifier"}
+	return s
+}
+
+func whichSchema(description, idField, idDescription string) *huma.Schema {
+	s := object(description, map[string]*huma.Schema{
+		idField:           {Type: "string", MinLength: num(1), MaxLength: num(maxID), Description: idDescription},
+		"user_identifier": text("Whom it must be for; for anybody else it is unknown. Always send it when the id came through a browser.", maxIdentifier),
+	})
+	s.Required = []string{idField}
+	if idField == "challenge_id" {
+		s.Properties["decision_id"] = text("Of which risk decision it must be; of any other it is unknown.", maxDecision)
+	}
 	return s
 }
 
@@ -331,6 +399,6 @@ func verifiedExample() any {
 			"document_type": "passport", "issuing_country": "UTO", "date_of_expiry": "2031-04-15",
 		},
 		"checks":        []any{map[string]any{"name": "face_match", "outcome": "pass", "score": 0.71, "threshold": 0.36, "duration_ms": 184.2}},
-		"document_type": "passport", "completed_at": "2026-11-23T12:04:31Z", "metadata": map[string]any{"order": "4711"},
+		"document_type": "passport", "enrolled": true, "completed_at": "2026-11-23T12:04:31Z", "metadata": map[string]any{"order": "4711"},
 	}
 }

@@ -75,7 +75,7 @@ func load(t *testing.T, reg huma.Registry, node any) *huma.Schema {
 			s.Ref = v.(string)
 		case "format":
 			s.Format = v.(string)
-			if s.Format == "double" {
+			if s.Format == "double" || s.Format == "int32" {
 				s.Format = ""
 			}
 		case "enum":
@@ -105,6 +105,12 @@ func load(t *testing.T, reg huma.Registry, node any) *huma.Schema {
 			s.MinLength = &count
 		case "maxLength":
 			s.MaxLength = &count
+		case "minimum":
+			s.Minimum = &n
+		case "maximum":
+			s.Maximum = &n
+		case "pattern":
+			s.Pattern = v.(string)
 		case "maxProperties":
 			s.MaxProperties = &count
 		case "minItems":
@@ -117,6 +123,9 @@ func load(t *testing.T, reg huma.Registry, node any) *huma.Schema {
 	s.PrecomputeMessages()
 	return s
 }
+
+// nodes are the paths of Descope's nodes.
+var nodes = []string{"/descope/v1/idv", "/descope/v1/idv/result", "/descope/v1/stepup", "/descope/v1/stepup/result"}
 
 func openAPI(t *testing.T) (huma.Registry, map[string]any) {
 	t.Helper()
@@ -169,10 +178,14 @@ func TestAnswersFitTheDocument(t *testing.T) {
 			t.Fatal(err)
 		}
 		name := "Result"
-		switch f.Name() {
-		case "start.json":
+		switch kind, _, _ := strings.Cut(strings.TrimSuffix(f.Name(), ".json"), "_"); kind {
+		case "start":
 			name = "Verification"
-		case "problem.json":
+		case "stepup":
+			name = "Challenge"
+		case "challenge":
+			name = "ChallengeResult"
+		case "problem":
 			name = "Problem"
 		}
 		if errs := valid(reg, ref(name), unjson(t, raw)); len(errs) > 0 {
@@ -180,15 +193,18 @@ func TestAnswersFitTheDocument(t *testing.T) {
 		}
 		seen++
 	}
-	if seen < 15 {
+	if seen < 30 {
 		t.Errorf("only %d golden answers", seen)
 	}
 	// The check must be able to fail.
 	if errs := valid(reg, ref("Result"), map[string]any{"status": "great"}); len(errs) == 0 {
 		t.Error("the validator accepts anything")
 	}
+	if errs := valid(reg, ref("ChallengeResult"), map[string]any{"match_result": "great"}); len(errs) == 0 {
+		t.Error("the validator accepts any challenge")
+	}
 	// Every code that this door can answer is in the document.
-	for _, path := range []string{"/descope/v1/idv", "/descope/v1/idv/result"} {
+	for _, path := range nodes {
 		responses := doc["paths"].(map[string]any)[path].(map[string]any)["post"].(map[string]any)["responses"].(map[string]any)
 		for _, code := range []string{"200", "400", "401", "413", "415", "429", "500", "502", "503"} {
 			if responses[code] == nil {
@@ -239,7 +255,7 @@ func TestRequestsFitTheDocument(t *testing.T) {
 // the decoder takes it.
 func TestExamplesFit(t *testing.T) {
 	reg, doc := openAPI(t)
-	for _, path := range []string{"/descope/v1/idv", "/descope/v1/idv/result"} {
+	for _, path := range nodes {
 		op := doc["paths"].(map[string]any)[path].(map[string]any)["post"].(map[string]any)
 		media := op["requestBody"].(map[string]any)["content"].(map[string]any)["application/json"].(map[string]any)
 		in := load(t, reg, media["schema"])
@@ -249,7 +265,7 @@ func TestExamplesFit(t *testing.T) {
 				t.Errorf("%s %s: %v", path, name, errs)
 			}
 			body, _ := json.Marshal(v)
-			if w := post(handler(t, &core{view: verified()}, nil), path, string(body)); w.Code != 200 {
+			if w := post(handler(t, &core{view: verified(), opened: pending(), challenge: matched()}, nil), path, string(body)); w.Code != 200 {
 				t.Errorf("%s %s: %s", path, name, w.Body)
 			}
 		}

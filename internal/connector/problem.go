@@ -27,9 +27,10 @@ type problem struct {
 func (c *call) refuse(err error) {
 	e, ok := errors.AsType[*proof.Error](err)
 	switch {
+	case ok && e.Code.HTTPStatus() != http.StatusInternalServerError: // it knows best, also where a deadline is behind it
 	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled):
 		e = &proof.Error{Code: proof.CodeUnavailable, Reason: proof.ReasonUnavailable, Message: "this took too long; try again", Err: err}
-	case !ok || e.Code.HTTPStatus() == http.StatusInternalServerError:
+	default:
 		e = &proof.Error{Code: proof.CodeInternal, Reason: proof.ReasonInternal, Message: "something went wrong on our side", Err: err}
 	}
 	status := e.Code.HTTPStatus()

@@ -13,7 +13,10 @@ const (
 	maxKey           = 128
 	maxMetadata      = 16
 	maxMetadataValue = 256
-	maxSessionID     = 256
+	maxID            = 256
+	maxWord          = 64
+	maxDecision      = 128
+	maxTransaction   = 512
 )
 
 func documentTypes() (words []string) {
@@ -52,15 +55,43 @@ func readStart(in *reader) (journey.StartRequest, error) {
 	return out, nil
 }
 
-// readResult reads the request of node "1Kosmos IDV Result".
-func readResult(in *reader) (id, userIdentifier string, err error) {
-	id = in.text("session_id", maxSessionID)
+// readStepUp reads the request of node "1Kosmos LiveID Step-Up". An absent
+// timeout_seconds means the configured default; which range is allowed is the
+// core's business.
+func readStepUp(in *reader) (journey.ChallengeStart, error) {
+	out := journey.ChallengeStart{
+		Request: proof.ChallengeRequest{
+			UserIdentifier: in.text("user_identifier", maxIdentifier),
+			ReasonCode:     in.token("reason_code", maxWord),
+			Transaction:    in.lines("transaction", maxTransaction),
+		},
+		Timeout:        in.seconds("timeout_seconds"),
+		DecisionID:     in.token("decision_id", maxDecision),
+		CallbackURL:    in.url("callback_url"),
+		IdempotencyKey: in.text("idempotency_key", maxKey),
+	}
+	if err := in.finish(); err != nil {
+		return journey.ChallengeStart{}, err
+	}
+	if out.Request.UserIdentifier == "" {
+		return journey.ChallengeStart{}, missing("user_identifier")
+	}
+	return out, nil
+}
+
+// readResult reads the request of a node that asks about an id.
+func readResult(in *reader, idField string) (id, userIdentifier string, err error) {
+	id = in.text(idField, maxID)
 	userIdentifier = in.text("user_identifier", maxIdentifier)
 	if err := in.finish(); err != nil {
 		return "", "", err
 	}
 	if id == "" {
-		return "", "", proof.Invalid("session_id", "session_id is required; it is null, empty or missing")
+		return "", "", missing(idField)
 	}
 	return id, userIdentifier, nil
+}
+
+func missing(field string) error {
+	return proof.Invalid(field, "%s is required; it is null, empty or missing", field)
 }
