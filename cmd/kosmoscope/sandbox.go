@@ -16,6 +16,7 @@ import (
 
 type sandboxCmd struct {
 	Kosmos sandboxKosmosCmd `cmd:"" help:"Run the local 1Kosmos: the real wire protocol over our engine."`
+	User   userCmd          `cmd:"" help:"Look after the users of the local 1Kosmos, also while it runs."`
 }
 
 type sandboxKosmosCmd struct {
@@ -33,6 +34,24 @@ type kosmosConfig struct {
 	EngineURL  string      `json:"engine_url"`
 	Data       string      `json:"data"`
 	LogLevel   string      `json:"log_level"`
+
+	StepUpLiveness string           `json:"step_up_liveness"` // none, passive or active; default active
+	StepUpTTL      string           `json:"step_up_ttl"`      // of a UWL session, such as 60s
+	OAuthClients   []kosmosClient   `json:"oauth_clients"`
+	Workflows      []kosmosWorkflow `json:"workflows"`
+}
+
+// kosmosClient is a client of the local 1Kosmos' OpenID provider.
+type kosmosClient struct {
+	ID           string   `json:"client_id"`
+	Secret       string   `json:"client_secret"`
+	RedirectURIs []string `json:"redirect_uris"`
+}
+
+// kosmosWorkflow is a face check that the Workflow API can be asked for.
+type kosmosWorkflow struct {
+	ID   string `json:"id"`
+	Node string `json:"node"`
 }
 
 type kosmosDVC struct {
@@ -51,26 +70,49 @@ func (s *stack) kosmosConfig() kosmosConfig {
 			{dvcActive, api.LivenessActive, true},
 		},
 		EngineURL: s.engineURL(), Data: "kosmos", LogLevel: "info",
+		// The engine has no liveness check yet, and a stand-in without step-ups would be no use.
+		StepUpLiveness: api.LivenessNone,
+		OAuthClients:   []kosmosClient{{oauthClient, s.secrets.OAuthSecret, []string{s.bridgeURL() + "/c/return"}}},
+		Workflows:      []kosmosWorkflow{{workflow, workflowNode}},
 	}
 }
 
-func (c *sandboxKosmosCmd) Run(ctx context.Context, s *streams) error {
-	b, err := os.ReadFile(c.Config)
+func readKosmosConfig(path string) (k kosmosConfig, err error) {
+	b, err := os.ReadFile(path)
 	if err != nil {
-		return err
+		return k, err
 	}
-	var k kosmosConfig
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&k); err != nil {
-		return fmt.Errorf("%s: %w", c.Config, err)
+		return k, fmt.Errorf("%s: %w", path, err)
 	}
 	if !filepath.IsAbs(k.Data) {
-		k.Data = filepath.Join(filepath.Dir(c.Config), k.Data)
+		k.Data = filepath.Join(filepath.Dir(path), k.Data)
+	}
+	return k, nil
+}
+
+func (c *sandboxKosmosCmd) Run(ctx context.Context, s *streams) error {
+	k, err := readKosmosConfig(c.Config)
+	if err != nil {
+		return err
 	}
 	o := kosmos.Options{
 		Listen: k.Listen, DNS: k.DNS, Community: k.Community, LicenseKey: k.LicenseKey, V1Tokens: k.V1Tokens,
 		Engine: api.New(k.EngineURL, &http.Client{Timeout: 2 * time.Minute}), DataDir: k.Data, Logger: logger(s.err, k.LogLevel),
+		StepUpLiveness: k.StepUpLiveness,
+	}
+	if k.StepUpTTL != "" {
+		if o.StepUpTTL, err = time.ParseDuration(k.StepUpTTL); err != nil {
+			return fmt.Errorf("%s: step_up_ttl: %w", c.Config, err)
+		}
+	}
+	for _, client := range k.OAuthClients {
+		o.Clients = append(o.Clients, kosmos.OAuthClient{ID: client.ID, Secret: client.Secret, RedirectURIs: client.RedirectURIs})
+	}
+	for _, w := range k.Workflows {
+		o.Workflows = append(o.Workflows, kosmos.Workflow{ID: w.ID, Node: w.Node, Kind: "liveid"})
 	}
 	for _, d := range k.DVCs {
 		o.DVCs = append(o.DVCs, kosmos.DVC{ID: d.ID, Liveness: d.Liveness, Selfie: d.Selfie})

@@ -80,19 +80,23 @@ func (b *bridge) connect(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
+	// More workers than the polls of one tenant that does not answer can take up.
 	// A short lease, renewed while a handler runs: what a killed process had in hand goes on soon.
-	b.runner = jobs.New(b.store, jobs.Options{Logger: b.log, Lease: 10 * time.Second})
+	b.runner = jobs.New(b.store, jobs.Options{Logger: b.log, Lease: 10 * time.Second, Workers: 64})
+	if strings.HasPrefix(b.cfg.PublicURL, "https:") && b.cfg.TLS.Cert == "" && len(b.cfg.TrustedProxies) == 0 {
+		b.log.Warn("a proxy is in front, and trusted_proxies does not name it: everybody seems to come from one network, and limits for networks hold for all together")
+	}
 	options := journey.Options{
 		Store: b.store, Vault: keys, Callers: b.callers.Caller, PublicURL: b.cfg.PublicURL,
 		ConsentVersion: pages.ConsentVersion, Wake: b.runner.Wake, Logger: b.log,
 	}
 	for i := range b.cfg.Tenants {
 		t := &b.cfg.Tenants[i]
-		up, err := b.upstream(t)
+		up, face, err := b.upstream(t)
 		if err != nil {
 			return fmt.Errorf("tenant %q: %w", t.ID, err)
 		}
-		options.Tenants = append(options.Tenants, tenant(t, up))
+		options.Tenants = append(options.Tenants, tenant(t, up, face))
 	}
 	b.journey = journey.New(options)
 	for kind, handler := range b.journey.Handlers() {
@@ -133,9 +137,14 @@ func clientIP(trusted []netip.Prefix) func(*http.Request) netip.Addr {
 		from := remote.Addr().Unmap()
 		hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 		for i := len(hops) - 1; i >= 0 && proxy(from); i-- {
-			hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
-			if err != nil {
-				break
+			text := strings.TrimSpace(hops[i])
+			hop, err := netip.ParseAddr(text)
+			if err != nil { // some proxies add the port
+				withPort, err := netip.ParseAddrPort(text)
+				if err != nil {
+					break
+				}
+				hop = withPort.Addr()
 			}
 			from = hop.Unmap()
 		}
@@ -166,10 +175,19 @@ func (b *bridge) vault(ctx context.Context) (*vault.Vault, error) {
 	return vault.Open(path)
 }
 
-func tenant(t *config.Tenant, up journey.Upstream) journey.Tenant {
+func tenant(t *config.Tenant, up journey.Upstream, face journey.StepUp) journey.Tenant {
+	u := &t.StepUp
 	out := journey.Tenant{
 		ID: t.ID, Upstream: up, DefaultLiveness: t.LivenessMode, LinkTTL: t.LinkTTL, Deadline: t.Deadline,
 		HandoverTTL: t.HandoverTTL, Retention: t.Retention, PollFirst: t.Poll.First, PollMax: t.Poll.Max, PollGiveUp: t.Poll.GiveUp,
+		StepUp: journey.StepUpRules{
+			Backend: face, Timeout: u.Timeout, MaxTimeout: u.MaxTimeout, Poll: u.Poll, ResultTTL: u.ResultTTL, WithoutLiveness: u.WithoutLiveness,
+			Limits: journey.Limits{
+				SubjectStarts: journey.Limit(u.Limits.SubjectStarts), SubjectFailures: journey.Limit(u.Limits.SubjectFailures),
+				CallerStarts: journey.Limit(u.Limits.CallerStarts), NetworkOpens: journey.Limit(u.Limits.NetworkOpens),
+				NetworkFailures: journey.Limit(u.Limits.NetworkFailures),
+			},
+		},
 	}
 	for _, a := range t.Assurance {
 		out.Policy = append(out.Policy, journey.AssuranceRule(a))
@@ -177,32 +195,75 @@ func tenant(t *config.Tenant, up journey.Upstream) journey.Tenant {
 	return out
 }
 
-func (b *bridge) upstream(t *config.Tenant) (journey.Upstream, error) {
+// upstream makes the two ways to a tenant's 1Kosmos: for verifications and for step-ups.
+func (b *bridge) upstream(t *config.Tenant) (journey.Upstream, journey.StepUp, error) {
 	k := &t.Kosmos
 	client, err := trusting(k.CAFile)
 	if err != nil {
-		return nil, fmt.Errorf("ca_file: %w", err)
+		return nil, nil, fmt.Errorf("ca_file: %w", err)
 	}
-	if k.Profile == "v1" {
-		c, err := blockid.NewV1Client(blockid.V1Config{
+	var bearer *blockid.V1Client
+	if k.V1.Token != "" {
+		if bearer, err = blockid.NewV1Client(blockid.V1Config{
 			DNS: k.DNS, Token: k.V1.Token, StatusMethod: k.V1.StatusMethod, Judge: upstream.JudgeFrom(k.V1.Minimum()),
 			HTTPClient: client, AllowedHosts: k.AllowedHosts, Timeout: k.Timeout,
-		})
-		if err != nil {
-			return nil, err
+		}); err != nil {
+			return nil, nil, err
 		}
-		return upstream.NewV1(c, k.V1.Liveness, k.TrustFramework), nil
 	}
-	cfg := blockid.Config{
-		DNS: k.DNS, Community: k.Community, LicenseKey: k.LicenseKey, Curve: blockid.Curve(k.Curve), AppID: "kosmoscope",
-		HTTPClient: client, AllowedHosts: k.AllowedHosts, Timeout: k.Timeout,
+	var platform *upstream.Connector
+	if k.Profile == "blockid" {
+		platform = upstream.Connect(blockid.Config{
+			DNS: k.DNS, Community: k.Community, LicenseKey: k.LicenseKey, Curve: blockid.Curve(k.Curve), AppID: "kosmoscope",
+			HTTPClient: client, AllowedHosts: k.AllowedHosts, Timeout: k.Timeout, WorkflowBase: t.StepUp.Workflow.BaseURL,
+		}, b.keyFor(t.ID))
+	}
+
+	face, err := stepUp(t, client, platform, bearer)
+	if err != nil {
+		return nil, nil, fmt.Errorf("step_up: %w", err)
+	}
+	if platform == nil {
+		return upstream.NewV1(bearer, k.V1.Liveness, k.TrustFramework), face, nil
 	}
 	var workflows []upstream.Workflow
 	for _, w := range k.Workflows {
 		workflows = append(workflows, upstream.Workflow(w))
 	}
-	key := func(ctx context.Context, curve blockid.Curve) (*blockid.PrivateKey, error) {
-		secret, err := b.journey.OwnSecret(ctx, t.ID, "blockid-key-"+string(curve), func() ([]byte, error) {
+	return upstream.NewBlockID(platform, workflows, k.TrustFramework, time.Now), face, nil
+}
+
+// stepUp makes the backend that the configuration names; it was checked that what
+// that needs is there.
+func stepUp(t *config.Tenant, client *http.Client, platform *upstream.Connector, bearer *blockid.V1Client) (journey.StepUp, error) {
+	u := &t.StepUp
+	switch u.Backend {
+	case "uwl":
+		return upstream.NewUWL(platform, u.SessionTTL, time.Now), nil
+	case "v1":
+		return upstream.NewV1StepUp(bearer, time.Now), nil
+	case "workflow":
+		return upstream.NewWorkflow(platform, upstream.WorkflowConfig{ID: u.Workflow.ID, Node: u.Workflow.Node}, time.Now), nil
+	case "oidc":
+		c := upstream.OIDCConfig{
+			DiscoveryURL: u.OIDC.DiscoveryURL, ClientID: u.OIDC.ClientID, ClientSecret: u.OIDC.ClientSecret, Scopes: u.OIDC.Scopes,
+			ACRValues: u.OIDC.ACRValues, AcceptedACR: u.OIDC.AcceptedACR, AcceptedAMR: u.OIDC.AcceptedAMR, AllowUnnamed: u.OIDC.AcceptUnnamed,
+			Issuer: u.OIDC.Issuer, NoPKCE: u.OIDC.NoPKCE, UsernameClaim: u.OIDC.UsernameClaim,
+			HTTPClient: client, AllowedHosts: append([]string{t.Kosmos.DNS}, t.Kosmos.AllowedHosts...),
+		}
+		if platform != nil {
+			c.Eligibility = upstream.Eligibility(platform)
+		}
+		return upstream.NewOIDC(c)
+	}
+	return nil, fmt.Errorf("no backend %q", u.Backend)
+}
+
+// keyFor gives our key pair towards a tenant, one for each curve; it is made at the
+// first use and kept in the store, so that all replicas have the same.
+func (b *bridge) keyFor(tenant string) func(context.Context, blockid.Curve) (*blockid.PrivateKey, error) {
+	return func(ctx context.Context, curve blockid.Curve) (*blockid.PrivateKey, error) {
+		secret, err := b.journey.OwnSecret(ctx, tenant, "blockid-key-"+string(curve), func() ([]byte, error) {
 			fresh, err := blockid.GenerateKey(curve)
 			if err != nil {
 				return nil, err
@@ -214,7 +275,6 @@ func (b *bridge) upstream(t *config.Tenant) (journey.Upstream, error) {
 		}
 		return blockid.ParsePrivateKey(curve, string(secret))
 	}
-	return upstream.NewBlockID(upstream.Connect(cfg, key), workflows, k.TrustFramework, time.Now), nil
 }
 
 // handler is everything that the bridge answers over HTTP.
@@ -239,10 +299,14 @@ func (b *bridge) handler() (http.Handler, error) {
 	if b.cfg.Pages.PhotosKept != nil {
 		kept = *b.cfg.Pages.PhotosKept
 	}
-	mux.Handle("/v/", pages.New(pages.Options{
-		Proofing: b.journey, PublicURL: b.cfg.PublicURL, Logger: b.log,
+	site := pages.New(pages.Options{
+		Proofing: b.journey, Challenges: b.journey, ClientIP: clientIP(b.cfg.TrustedProxies), ChallengeOfState: upstream.ChallengeOfState,
+		PublicURL: b.cfg.PublicURL, Logger: b.log,
 		Processor: b.cfg.Pages.Processor, Retention: kept, RetentionText: b.cfg.Pages.PhotosKeptText, PrivacyURL: b.cfg.Pages.PrivacyURL,
-	}))
+	})
+	for _, path := range []string{"/v/", "/c/", "/p/"} {
+		mux.Handle(path, site)
+	}
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		fmt.Fprintln(w, "Kosmoscope is running. Descope calls it under /descope/v1; the description is /descope/v1/openapi.json.")
@@ -322,7 +386,7 @@ func (c *rotateCmd) Run(s *streams) error {
 }
 
 type eraseCmd struct {
-	Subject string `arg:"" help:"The customer's user identifier, or the session id of one of the person's verifications."`
+	Subject string `arg:"" help:"The customer's user identifier, or the id of one of the person's verifications or challenges."`
 	Config  string `required:"" type:"existingfile" short:"c" help:"Configuration of the bridge."`
 	Tenant  string `help:"Tenant, if the configuration has several."`
 	JSON    bool   `name:"json" help:"Print JSON."`
@@ -357,7 +421,7 @@ func (c *eraseCmd) Run(ctx context.Context, s *streams) error {
 	if c.JSON {
 		return printJSON(s.out, done)
 	}
-	fmt.Fprintf(s.out, "Forgot subject %s: its key is gone, the data of %d verifications cannot be read any more, %d assurances are revoked.\n",
-		done.Subject, done.Verifications, done.Assurances)
+	fmt.Fprintf(s.out, "Forgot subject %s: its key is gone, the data of %d verifications and %d challenges cannot be read any more, %d assurances are revoked.\n",
+		done.Subject, done.Verifications, done.Challenges, done.Assurances)
 	return nil
 }

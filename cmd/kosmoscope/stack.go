@@ -51,12 +51,12 @@ func freePorts() (p ports, err error) {
 // secrets are made on the first start in a folder and kept there, a file each,
 // so that the configuration can name the files.
 type secrets struct {
-	License, V1Token, ConnectorToken, HMACToken, HMACSecret string
+	License, V1Token, OAuthSecret, ConnectorToken, HMACToken, HMACSecret string
 }
 
 func (s *stack) readSecrets() error {
 	for name, value := range map[string]*string{
-		"license.key": &s.secrets.License, "v1.token": &s.secrets.V1Token, "connector.token": &s.secrets.ConnectorToken,
+		"license.key": &s.secrets.License, "v1.token": &s.secrets.V1Token, "oauth.secret": &s.secrets.OAuthSecret, "connector.token": &s.secrets.ConnectorToken,
 		"connector-hmac.token": &s.secrets.HMACToken, "connector-hmac.secret": &s.secrets.HMACSecret,
 	} {
 		b, err := os.ReadFile(s.path(name))
@@ -96,6 +96,13 @@ type readyKosmos struct {
 	DVC        string `json:"dvc_id"`
 	CAFile     string `json:"ca_file"`
 	V1Token    string `json:"v1_token"`
+
+	OAuthClientID     string `json:"oauth_client_id"`
+	OAuthClientSecret string `json:"oauth_client_secret"`
+	DiscoveryURL      string `json:"discovery_url"`
+	Workflow          string `json:"workflow_id"`
+	WorkflowNode      string `json:"workflow_node"`
+	Config            string `json:"config"` // file of the local 1Kosmos, for sandbox user
 }
 
 // The dvcIDs of the local 1Kosmos, one for each liveness mode.
@@ -104,6 +111,10 @@ const (
 	dvcPassive = "local-passive"
 	dvcActive  = "local-active"
 	community  = "default"
+
+	oauthClient  = "kosmoscope"
+	workflow     = "wf-local-liveid"
+	workflowNode = "liveid"
 )
 
 //go:embed stack.yaml.tmpl
@@ -157,6 +168,9 @@ func (s *stack) ready() ready {
 		Kosmos: readyKosmos{
 			DNS: s.dns(), Community: community, LicenseKey: s.secrets.License, DVC: dvcStill,
 			CAFile: s.caFile(), V1Token: s.secrets.V1Token,
+			OAuthClientID: oauthClient, OAuthClientSecret: s.secrets.OAuthSecret,
+			DiscoveryURL: "https://" + s.dns() + "/oauth2/community/" + community + "/.well-known/openid-configuration",
+			Workflow:     workflow, WorkflowNode: workflowNode, Config: s.path("kosmos.json"),
 		},
 		EngineURL: s.engineURL(), Data: s.dir,
 	}

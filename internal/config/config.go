@@ -70,6 +70,65 @@ type Tenant struct {
 	Retention    time.Duration      `yaml:"retention"`
 	Poll         Poll               `yaml:"poll"`
 	Assurance    []Assurance        `yaml:"assurance"`
+	StepUp       StepUp             `yaml:"step_up"`
+}
+
+// StepUp says how people are recognised by their face, and how often it may be tried.
+type StepUp struct {
+	// Backend is uwl, v1, workflow or oidc. Without it uwl with profile blockid and v1 with profile v1.
+	Backend    string        `yaml:"backend"`
+	Timeout    time.Duration `yaml:"timeout"`     // of a challenge whose caller names none
+	MaxTimeout time.Duration `yaml:"max_timeout"` // the longest that a caller may name
+	Poll       time.Duration `yaml:"poll"`        // distance between two polls while somebody is at it
+	ResultTTL  time.Duration `yaml:"result_ttl"`  // how long a match may be read after the challenge has ended
+	// WithoutLiveness lets a match count for which the provider itself says that it
+	// did not look for a living person. 1Kosmos says nothing of the kind.
+	WithoutLiveness bool           `yaml:"without_liveness"`
+	SessionTTL      time.Duration  `yaml:"session_ttl"` // how long 1Kosmos keeps a UWL session open
+	Workflow        StepUpWorkflow `yaml:"workflow"`
+	OIDC            StepUpOIDC     `yaml:"oidc"`
+	Limits          StepUpLimits   `yaml:"limits"`
+}
+
+// StepUpWorkflow is for backend workflow.
+type StepUpWorkflow struct {
+	ID      string `yaml:"id"`       // workflowId, such as wf-1b9d6bcd-...
+	Node    string `yaml:"node"`     // node whose result is read
+	BaseURL string `yaml:"base_url"` // of the Workflow API; default https://DNS/workflowapi
+}
+
+// StepUpOIDC is for backend oidc. The redirect address to register at 1Kosmos is
+// PUBLIC_URL/c/return.
+type StepUpOIDC struct {
+	DiscoveryURL string   `yaml:"discovery_url"` // the "Metadata URL" of 1Kosmos' authorization server
+	ClientID     string   `yaml:"client_id"`
+	ClientSecret string   `yaml:"client_secret"`
+	Scopes       []string `yaml:"scopes"`
+	ACRValues    []string `yaml:"acr_values"`   // what is asked for
+	AcceptedACR  []string `yaml:"accepted_acr"` // what an answer may say was done
+	AcceptedAMR  []string `yaml:"accepted_amr"` // likewise; default face and acr_values
+	// AcceptUnnamed believes an answer that says neither. What 1Kosmos says there is not documented.
+	AcceptUnnamed bool   `yaml:"accept_unnamed"`
+	UsernameClaim string `yaml:"username_claim"`
+	// Issuer is needed if discovery_url does not end in /.well-known/openid-configuration.
+	Issuer string `yaml:"issuer"`
+	// NoPKCE is for a tenant that refuses it.
+	NoPKCE bool `yaml:"no_pkce"`
+}
+
+// StepUpLimits bound guessing.
+type StepUpLimits struct {
+	SubjectStarts   Limit `yaml:"subject_starts"`
+	SubjectFailures Limit `yaml:"subject_failures"`
+	CallerStarts    Limit `yaml:"caller_starts"`
+	NetworkOpens    Limit `yaml:"network_opens"`
+	NetworkFailures Limit `yaml:"network_failures"`
+}
+
+// Limit is so many in so long a time.
+type Limit struct {
+	Max int           `yaml:"max"`
+	Per time.Duration `yaml:"per"`
 }
 
 // Poll says how often 1Kosmos is asked about an open session.
@@ -240,6 +299,29 @@ func (c *Config) complete(dir string) {
 		orDefault(&k.V1.StatusMethod, "POST")
 		orDefault(&k.V1.MinimumLevel, "IAL2")
 		k.CAFile = under(dir, k.CAFile)
+		u := &t.StepUp
+		orDefault(&u.Backend, map[string]string{"v1": "v1"}[k.Profile])
+		orDefault(&u.Backend, "uwl")
+		orDefault(&u.Timeout, 5*time.Minute)
+		orDefault(&u.MaxTimeout, 15*time.Minute)
+		orDefault(&u.Poll, 2*time.Second)
+		orDefault(&u.ResultTTL, 10*time.Minute)
+		orDefault(&u.SessionTTL, time.Minute)
+		if u.OIDC.Scopes == nil {
+			u.OIDC.Scopes = []string{"openid", "email", "profile"}
+		}
+		if u.OIDC.ACRValues == nil {
+			u.OIDC.ACRValues = []string{"liveID push"}
+		}
+		if u.OIDC.AcceptedACR == nil {
+			u.OIDC.AcceptedACR = u.OIDC.ACRValues
+		}
+		orDefault(&u.OIDC.UsernameClaim, "username")
+		orDefault(&u.Limits.SubjectStarts, Limit{10, 10 * time.Minute})
+		orDefault(&u.Limits.SubjectFailures, Limit{5, 15 * time.Minute})
+		orDefault(&u.Limits.CallerStarts, Limit{12000, time.Minute})
+		orDefault(&u.Limits.NetworkOpens, Limit{300, 10 * time.Minute})
+		orDefault(&u.Limits.NetworkFailures, Limit{30, 15 * time.Minute})
 	}
 	if len(c.Tenants) == 1 {
 		for i := range c.Callers {
@@ -355,6 +437,7 @@ func (t *Tenant) check(at string, bad func(field, format string, args ...any)) {
 			bad(at+".document_types", "name at least one")
 		}
 	}
+	t.StepUp.check(at+".step_up", k, bad)
 	if strings.HasPrefix(strings.ToLower(k.TrustFramework), "nist") {
 		bad(at+".kosmos.trust_framework", "NIST's framework is named where 1Kosmos asserts it, not by configuration")
 	}
@@ -370,6 +453,62 @@ func (t *Tenant) check(at string, bad func(field, format string, args ...any)) {
 			bad(at, "a rule needs checks or dvc_ids that it rests on")
 		}
 		checkTypes(at, a.DocumentTypes, bad)
+	}
+}
+
+func (u *StepUp) check(at string, k *Kosmos, bad func(field, format string, args ...any)) {
+	if u.Timeout < 30*time.Second || u.Timeout > u.MaxTimeout || u.MaxTimeout > time.Hour {
+		bad(at+".timeout", "must be from 30s to max_timeout, and that at most 1h")
+	}
+	if u.Poll < 100*time.Millisecond || u.Poll > 30*time.Second {
+		bad(at+".poll", "must be from 100ms to 30s")
+	}
+	if u.SessionTTL < 20*time.Second {
+		bad(at+".session_ttl", "must be at least 20s")
+	}
+	if u.ResultTTL < time.Minute {
+		bad(at+".result_ttl", "must be at least 1m")
+	}
+	platform := k.Profile == "blockid"
+	switch u.Backend {
+	case "uwl":
+		if !platform {
+			bad(at+".backend", "uwl needs the platform API: profile blockid")
+		}
+	case "v1":
+		if k.V1.Token == "" {
+			bad(at+".backend", "v1 needs kosmos.v1.token")
+		}
+	case "workflow":
+		if !platform || u.Workflow.ID == "" || u.Workflow.Node == "" {
+			bad(at+".workflow", "id and node are needed, and profile blockid")
+		}
+		if u.Workflow.BaseURL != "" && !strings.HasPrefix(u.Workflow.BaseURL, "https://") {
+			bad(at+".workflow.base_url", "must be an https address")
+		}
+	case "oidc":
+		if !strings.HasPrefix(u.OIDC.DiscoveryURL, "https://") || u.OIDC.ClientID == "" || u.OIDC.ClientSecret == "" {
+			bad(at+".oidc", "discovery_url (https), client_id and client_secret are needed")
+		}
+		if len(u.OIDC.ACRValues) == 0 || len(u.OIDC.AcceptedACR) == 0 {
+			bad(at+".oidc.acr_values", "name at least one; without it any login would do")
+		}
+	default:
+		bad(at+".backend", "%q is none of uwl, v1, workflow, oidc", u.Backend)
+	}
+	for _, l := range []struct {
+		name string
+		Limit
+	}{
+		{"subject_starts", u.Limits.SubjectStarts},
+		{"subject_failures", u.Limits.SubjectFailures},
+		{"caller_starts", u.Limits.CallerStarts},
+		{"network_opens", u.Limits.NetworkOpens},
+		{"network_failures", u.Limits.NetworkFailures},
+	} {
+		if l.Max < 1 || l.Per < time.Minute || l.Per > 24*time.Hour {
+			bad(at+".limits."+l.name, "max must be at least 1, per from 1m to 24h")
+		}
 	}
 }
 
