@@ -7,12 +7,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -65,6 +67,61 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			// exits STATUS PROGRAM ARGS...: run it and mind its exit status.
+			"exits": func(ts *testscript.TestScript, _ bool, args []string) {
+				got := 0
+				err := ts.Exec(args[1], args[2:]...)
+				if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+					got = exit.ExitCode()
+				} else {
+					ts.Check(err)
+				}
+				if fmt.Sprint(got) != args[0] {
+					ts.Fatalf("exit status %d, want %s\n%s%s", got, args[0], ts.ReadFile("stdout"), ts.ReadFile("stderr"))
+				}
+			},
+			// face NAME selfie|portrait FILE: a face of the npm package as a photo.
+			"face": func(ts *testscript.TestScript, _ bool, args []string) {
+				all, err := faces()
+				ts.Check(err)
+				face, ok := specimen.FindFace(all, args[0])
+				if !ok {
+					ts.Fatalf("no face %q", args[0])
+				}
+				img := face.Selfie()
+				if args[1] == "portrait" {
+					img = face.Portrait()
+				}
+				ts.Check(os.WriteFile(ts.MkAbs(args[2]), specimen.JPEG(img, 92), 0o644))
+			},
+			// challenge MATCH_RESULT REASON: what the last stepup printed.
+			"challenge": func(ts *testscript.TestScript, _ bool, args []string) {
+				var r struct {
+					MatchResult  string `json:"match_result"`
+					Reason       *string
+					Confidence   *float64
+					Basis        *string `json:"confidence_basis"`
+					LivenessMode *string `json:"liveness_mode"`
+				}
+				if err := json.Unmarshal([]byte(ts.ReadFile("stdout")), &r); err != nil {
+					ts.Fatalf("stdout is not the node's JSON: %v\n%s", err, ts.ReadFile("stderr"))
+				}
+				reason := "-"
+				if r.Reason != nil {
+					reason = *r.Reason
+				}
+				if r.MatchResult != args[0] || reason != args[1] {
+					ts.Fatalf("got %s %s, want %s", r.MatchResult, reason, strings.Join(args, " "))
+				}
+				verdict := r.MatchResult == "match" || r.MatchResult == "no_match"
+				if verdict != (r.Basis != nil) || (r.Basis != nil && *r.Basis == "provider_score") != (r.Confidence != nil) {
+					ts.Fatalf("confidence %v and its basis %v do not fit %s", r.Confidence, r.Basis, r.MatchResult)
+				}
+				// What the local 1Kosmos knows of its own engine it says.
+				if r.MatchResult == "match" && (r.Confidence == nil || *r.Confidence <= 0 || *r.Confidence > 1 || r.LivenessMode == nil || *r.LivenessMode != "none") {
+					ts.Fatalf("a match with confidence %v and liveness %v", r.Confidence, r.LivenessMode)
+				}
+			},
 			// result STATUS REASON: what the last prove printed.
 			"result": func(ts *testscript.TestScript, _ bool, args []string) {
 				var r struct {
@@ -91,6 +148,15 @@ func TestScripts(t *testing.T) {
 		},
 	})
 }
+
+// faces reads the photographs once.
+var faces = sync.OnceValues(func() ([]specimen.Face, error) {
+	dir, err := specimen.FacesDir()
+	if err != nil {
+		return nil, err
+	}
+	return specimen.Faces(dir)
+})
 
 // skip leaves the test out, except where everything is to be tested.
 func skip(t *testing.T, why error) {

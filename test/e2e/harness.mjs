@@ -11,7 +11,7 @@ import { chromium } from "playwright-core";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const root = resolve(here, "../..");
-const program = join(root, "bin/kosmoscope");
+const program = process.env.KOSMOSCOPE_PROGRAM ?? join(root, "bin/kosmoscope");
 const axe = readFileSync(join(here, "node_modules/axe-core/axe.min.js"), "utf8");
 
 // Pictures of every page go here when SHOTS names a folder.
@@ -37,7 +37,7 @@ export class World {
     w.dir = mkdtempSync(join(tmpdir(), "kosmoscope-e2e-"));
     w.fixtures = join(w.dir, "fixtures");
     execFileSync("go", ["run", "./test/fixtures/cmd", w.fixtures], { cwd: root, stdio: "inherit" });
-    const readyFile = join(w.dir, "ready.json");
+    const readyFile = (w.readyFile = join(w.dir, "ready.json"));
     const base = String(await freeBase());
     w.demo = spawn(program, ["demo", "--port-base", base, "--data", join(w.dir, "data"), "--ready-file", readyFile], {
       stdio: ["ignore", "ignore", "pipe"],
@@ -56,8 +56,15 @@ export class World {
     return w;
   }
 
+  // close ends the browsers, all but that of a context that is still needed.
+  async close(kept) {
+    const browser = kept?.browser();
+    await Promise.all(this.browsers.filter((b) => b !== browser).map((b) => b.close()));
+    this.browsers = browser ? [browser] : [];
+  }
+
   async stop() {
-    await Promise.all(this.browsers.map((b) => b.close()));
+    await this.close();
     this.demo.kill("SIGINT");
     const code = await this.ended;
     rmSync(this.dir, { recursive: true, force: true });
@@ -80,13 +87,33 @@ export class World {
   }
 
   // result asks the result node until it is no longer pending.
-  async result(id) {
+  result(id) {
+    return this.settled("idv/result", { session_id: id }, (r) => r.status);
+  }
+
+  // outcome does the same for a challenge.
+  outcome(id) {
+    return this.settled("stepup/result", { challenge_id: id }, (r) => r.match_result);
+  }
+
+  async settled(path, body, state) {
     const deadline = Date.now() + 30_000;
     for (;;) {
-      const r = await this.node("idv/result", { session_id: id });
-      if (r.status !== "pending" || Date.now() > deadline) return r;
+      const r = await this.node(path, body);
+      if (state(r) !== "pending" || Date.now() > deadline) return r;
       await new Promise((done) => setTimeout(done, 100));
     }
+  }
+
+  // specimen makes a document with the program's own printer.
+  specimen(name, ...args) {
+    execFileSync(program, ["specimen", "--out", this.fixture(name), ...args], { stdio: "ignore" });
+  }
+
+  // enrol has the holder of the passport recognised as one more user, without a browser.
+  enrol(user) {
+    const args = ["prove", "--ready-file", this.readyFile, "--user-identifier", user, "--enrol", "--liveness", "none"];
+    execFileSync(program, [...args, "--document", this.fixture("passport.jpg"), "--selfie", this.fixture("selfie.jpg")], { stdio: "ignore" });
   }
 
   // browser starts a Chromium of its own; camera is the fixture that it shows,
@@ -108,9 +135,25 @@ export class World {
   }
 }
 
+const schemes = ["light", "dark"];
+const devices = [
+  ["phone", { width: 390, height: 844 }],
+  ["desktop", { width: 1280, height: 900 }],
+];
+
 // look checks a page for what a machine can find about accessibility, and keeps
-// a picture of it if asked to.
+// pictures of it if asked to.
 export async function look(page, name) {
+  await accessible(page, name);
+  if (shots) await everywhere(page, name);
+}
+
+// lookEverywhere checks it in light and dark, on a phone and at a desk.
+export function lookEverywhere(page, name) {
+  return everywhere(page, name, (as) => accessible(page, as));
+}
+
+async function accessible(page, name) {
   await page.evaluate(axe);
   const { violations } = await page.evaluate(() => globalThis.axe.run());
   assert.deepEqual(
@@ -118,16 +161,21 @@ export async function look(page, name) {
     [],
     `accessibility of ${name}`,
   );
-  if (shots) {
-    mkdirSync(shots, { recursive: true });
-    for (const scheme of ["light", "dark"]) {
-      for (const [device, viewport] of [["phone", { width: 390, height: 844 }], ["desktop", { width: 1280, height: 900 }]]) {
-        await page.emulateMedia({ colorScheme: scheme });
-        await page.setViewportSize(viewport);
-        await page.screenshot({ path: join(shots, `${name}-${device}-${scheme}.png`), fullPage: true });
-      }
+}
+
+async function everywhere(page, name, check) {
+  const before = page.viewportSize();
+  for (const scheme of schemes) {
+    for (const [device, viewport] of devices) {
+      const as = `${name}-${device}-${scheme}`;
+      await page.emulateMedia({ colorScheme: scheme });
+      await page.setViewportSize(viewport);
+      await check?.(as);
+      if (!shots) continue;
+      mkdirSync(shots, { recursive: true });
+      await page.screenshot({ path: join(shots, `${as}.png`), fullPage: true });
     }
-    await page.emulateMedia({ colorScheme: null });
-    await page.setViewportSize({ width: 390, height: 844 });
   }
+  await page.emulateMedia({ colorScheme: null });
+  await page.setViewportSize(before);
 }

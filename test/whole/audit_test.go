@@ -11,10 +11,15 @@ import (
 )
 
 // sql asks the store of a world for the first column of some rows.
-func (w *world) sql(query string, args ...any) (all []string) {
+func (w *world) sql(query string, args ...any) []string {
 	w.t.Helper()
-	driver, source := "pgx", w.store
-	if path, ok := strings.CutPrefix(w.store, "sqlite:"); ok {
+	return w.sqlOf(w.store, query, args...)
+}
+
+func (w *world) sqlOf(store, query string, args ...any) (all []string) {
+	w.t.Helper()
+	driver, source := "pgx", store
+	if path, ok := strings.CutPrefix(store, "sqlite:"); ok {
 		driver, source = "sqlite", "file:"+path+"?mode=ro&_pragma=busy_timeout(5000)"
 	}
 	db, err := sql.Open(driver, source)
@@ -43,9 +48,14 @@ func (w *world) sql(query string, args ...any) (all []string) {
 // audited sees that exactly these things happened to a verification, each once.
 func (w *world) audited(id string, want ...string) {
 	w.t.Helper()
-	got := w.sql("SELECT action FROM audit WHERE object = $1 ORDER BY at, id", "verification:"+id)
+	w.trail("verification:"+id, want...)
+}
+
+func (w *world) trail(object string, want ...string) {
+	w.t.Helper()
+	got := w.sql("SELECT action FROM audit WHERE object = $1 ORDER BY at, id", object)
 	if !slices.Equal(got, want) {
-		w.t.Errorf("audit trail of %s: %v; want %v", id, got, want)
+		w.t.Errorf("audit trail of %s: %v; want %v", object, got, want)
 	}
 }
 

@@ -195,7 +195,7 @@ func TestLocal1KosmosIsKilled(t *testing.T) {
 	t.Parallel()
 	common.open(t)
 	verdict := newHeld()
-	front := newEngineFront(t, common.url, verdict.before)
+	front := newEngineFront(t, common.url, "/v1/verify", verdict.before)
 	w := newWorld(t, plan{engine: front.URL})
 	s := w.start(nil)
 	p := w.person()
@@ -232,8 +232,8 @@ func TestLocal1KosmosIsKilled(t *testing.T) {
 	w.verified(s.SessionID)
 }
 
-// newEngineFront is a way to the engine that does something with calls for a verdict.
-func newEngineFront(t *testing.T, engine string, verdict fault) *httptest.Server {
+// newEngineFront is a way to the engine that does something with calls of one path.
+func newEngineFront(t *testing.T, engine, path string, do fault) *httptest.Server {
 	t.Helper()
 	target, err := url.Parse(engine)
 	if err != nil {
@@ -244,8 +244,8 @@ func newEngineFront(t *testing.T, engine string, verdict fault) *httptest.Server
 		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
 	}
 	front := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/v1/verify" {
-			verdict(w, r, forward)
+		if r.URL.Path == path {
+			do(w, r, forward)
 			return
 		}
 		forward.ServeHTTP(w, r)
@@ -284,7 +284,7 @@ func TestEngineIsKilledWhileItJudges(t *testing.T) {
 	}
 	var mu sync.Mutex
 	lethal := true
-	front := newEngineFront(t, fmt.Sprintf("http://127.0.0.1:%d", port), func(w http.ResponseWriter, r *http.Request, forward http.Handler) {
+	front := newEngineFront(t, fmt.Sprintf("http://127.0.0.1:%d", port), "/v1/verify", func(w http.ResponseWriter, r *http.Request, forward http.Handler) {
 		mu.Lock()
 		now := lethal
 		mu.Unlock()

@@ -257,7 +257,7 @@ func (w *world) asked(id, reason string) {
 	every(w.t, 200*time.Millisecond, patience, "the bridge asks again and again", func() (bool, string) {
 		n := 0
 		for line := range strings.Lines(w.bridges[0].Log()) {
-			if strings.Contains(line, `"msg":"poll failed"`) && strings.Contains(line, id) && strings.Contains(line, `"reason":"`+reason+`"`) {
+			if (strings.Contains(line, `"msg":"poll failed"`) || strings.Contains(line, `"msg":"poll of a challenge failed"`)) && strings.Contains(line, id) && strings.Contains(line, `"reason":"`+reason+`"`) {
 				n++
 			}
 		}

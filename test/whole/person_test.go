@@ -3,7 +3,6 @@ package whole_test
 import (
 	"bytes"
 	"encoding/json"
-	"io"
 	"mime/multipart"
 	"net/http"
 	"net/http/cookiejar"
@@ -194,34 +193,49 @@ type captured struct {
 	ReturnURL string `json:"return_url"`
 }
 
-// act sends one step of the capture page, with a photo if file names one.
-func (p *person) act(capture, step, file string) captured {
+// act sends one step of the capture page, with a photo if file names one; in are
+// pairs of name and value.
+func (p *person) act(capture, step, file string, in ...string) captured {
+	p.t.Helper()
+	var files []string
+	if file != "" {
+		files = []string{file}
+	}
+	return p.captured(p.form(capture+"/"+step, files, in...))
+}
+
+// form is a request with fields and photos, as a browser makes it.
+func (p *person) form(to string, files []string, in ...string) *http.Request {
 	p.t.Helper()
 	var body bytes.Buffer
 	form := multipart.NewWriter(&body)
-	if file != "" {
+	for i := 0; i < len(in); i += 2 {
+		if err := form.WriteField(in[i], in[i+1]); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	for _, file := range files {
 		part, err := form.CreateFormFile("file", "photo.jpg")
 		if err != nil {
 			p.t.Fatal(err)
 		}
-		f, err := os.Open(file)
+		b, err := os.ReadFile(file)
 		if err != nil {
 			p.t.Fatal(err)
 		}
-		defer f.Close()
-		if _, err := io.Copy(part, f); err != nil {
+		if _, err := part.Write(b); err != nil {
 			p.t.Fatal(err)
 		}
 	}
 	if err := form.Close(); err != nil {
 		p.t.Fatal(err)
 	}
-	req, err := http.NewRequestWithContext(p.t.Context(), http.MethodPost, capture+"/"+step, &body)
+	req, err := http.NewRequestWithContext(p.t.Context(), http.MethodPost, to, &body)
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", form.FormDataContentType())
-	return p.captured(req)
+	return req
 }
 
 // state asks the capture page how far it is.
@@ -247,10 +261,10 @@ func (p *person) captured(req *http.Request) (c captured) {
 	return c
 }
 
-// photos hands in the good passport and the holder's face.
-func (p *person) photos(capture string) {
+// photos hands in the good passport and the holder's face; in are fields of the start.
+func (p *person) photos(capture string, in ...string) {
 	p.t.Helper()
-	p.act(capture, "start", "")
+	p.act(capture, "start", "", in...)
 	p.act(capture, "document", fixture("passport.jpg"))
 	p.act(capture, "selfie", fixture("selfie.jpg"))
 }

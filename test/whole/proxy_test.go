@@ -88,7 +88,7 @@ type proxy struct {
 
 	mu     sync.Mutex
 	server *http.Server
-	faults map[string]fault // by path; one that ends in a slash is a prefix
+	faults map[string]fault // by path; one that ends in a slash is a prefix, one that begins with a star a suffix
 	keys   map[string]bool  // public keys under which the bridge called
 }
 
@@ -163,9 +163,13 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.keys[key] = true
 	}
 	f := p.faults[r.URL.Path]
-	for path, prefix := range p.faults {
-		if f == nil && strings.HasSuffix(path, "/") && strings.HasPrefix(r.URL.Path, path) {
-			f = prefix
+	for path, part := range p.faults {
+		if f != nil {
+			break
+		}
+		tail, suffix := strings.CutPrefix(path, "*")
+		if suffix && strings.HasSuffix(r.URL.Path, tail) || strings.HasSuffix(path, "/") && strings.HasPrefix(r.URL.Path, path) {
+			f = part
 		}
 	}
 	p.mu.Unlock()

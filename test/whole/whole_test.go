@@ -89,9 +89,9 @@ func (c *commons) make(t *testing.T) (err error) {
 	return err
 }
 
-// paint makes the two pictures that are used here: a good passport, scanned flat,
-// and its holder from another photograph. (Package fixtures makes many more,
-// which takes the race detector most of a minute.)
+// paint makes the pictures that are used here: a good passport, scanned flat, its
+// holder from another photograph, and somebody else. (Package fixtures makes many
+// more, which takes the race detector most of a minute.)
 func paint(dir string) error {
 	where, err := specimen.FacesDir()
 	if err != nil {
@@ -103,13 +103,15 @@ func paint(dir string) error {
 	}
 	holder, ok := specimen.FindFace(faces, "1c")
 	same, ok2 := specimen.FindFace(faces, "3b")
-	if !ok || !ok2 {
+	other, ok3 := specimen.FindFace(faces, "3a")
+	if !ok || !ok2 || !ok3 {
 		return errors.New("the package with the faces has other faces now")
 	}
 	front, _ := specimen.Passport(holder.Portrait()).Render()
 	return errors.Join(
 		os.WriteFile(filepath.Join(dir, "passport.jpg"), specimen.JPEG(specimen.Photograph(front, 0, 7), 92), 0o600),
 		os.WriteFile(filepath.Join(dir, "selfie.jpg"), specimen.JPEG(same.Selfie(), 92), 0o600),
+		os.WriteFile(filepath.Join(dir, "other.jpg"), specimen.JPEG(other.Selfie(), 92), 0o600),
 	)
 }
 
@@ -155,6 +157,10 @@ type plan struct {
 	engine  string // URL; default the common engine
 	timeout string // for one call to 1Kosmos; default 10s
 	bridges int    // default 1; several are reached by turns under one address
+
+	backends bool   // besides the usual tenant one for each way to step up
+	limits   string // of step-ups, as YAML in braces; default: those of the program
+	session  string // how long a session for a step-up lasts at 1Kosmos; default 60s
 }
 
 // world is a bridge, or several on one store, a local 1Kosmos and what is
@@ -183,6 +189,10 @@ const (
 	signedBearer  = "signed-token-1b3d5f7a9c8e6420"
 	signedSecret  = "signed-secret-0a2c4e6f8b9d7531"
 	levelBearer   = "level-token-6f8a0c2e4b9d7513"
+	oauthClient   = "kosmoscope"
+	oauthSecret   = "oauth-secret-2d4f6a8c0e1b3957"
+	workflowID    = "wf-whole-liveid"
+	workflowNode  = "liveid-node"
 	basicUser     = "descope"
 	basicPassword = "basic-password-9c7e5a3f1b8d6024"
 	apiKey        = "api-key-4d6f8b0a2c9e7135"
@@ -205,8 +215,9 @@ func newWorld(t *testing.T, p plan) *world {
 	}
 	port := program.FreePort(t)
 	w.dns = fmt.Sprintf("localhost:%d", program.FreePort(t))
+	w.addresses(p)
 	t.Cleanup(w.end)
-	w.startKosmos(port, p.engine)
+	w.startKosmos(port, p)
 	w.proxy = newProxy(t, w.dns, port, w.path("data/kosmos/ca.pem"))
 	if err := os.WriteFile(w.path("proxy-ca.pem"), authority(t).pem, 0o600); err != nil {
 		t.Fatal(err)
@@ -215,9 +226,30 @@ func newWorld(t *testing.T, p plan) *world {
 	return w
 }
 
+// as is the same world for a part of its test.
+func (w *world) as(t *testing.T) *world {
+	part := *w
+	part.t = t
+	return &part
+}
+
 func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
 
-func (w *world) startKosmos(port int, engine string) {
+// addresses finds out where the bridges will be: 1Kosmos must know where it may
+// send browsers back to.
+func (w *world) addresses(p plan) {
+	w.t.Helper()
+	for range max(1, p.bridges) {
+		w.direct = append(w.direct, fmt.Sprintf("http://localhost:%d", program.FreePort(w.t)))
+	}
+	w.url = w.direct[0]
+	if len(w.direct) > 1 {
+		w.turns = newBalancer(w.t, w.direct)
+		w.url = w.turns.url
+	}
+}
+
+func (w *world) startKosmos(port int, p plan) {
 	w.t.Helper()
 	type dvc struct {
 		ID       string `json:"id"`
@@ -226,8 +258,11 @@ func (w *world) startKosmos(port int, engine string) {
 	}
 	config, err := json.Marshal(map[string]any{
 		"listen": fmt.Sprintf("127.0.0.1:%d", port), "dns": w.dns, "community": "default", "license_key": licenseKey,
-		"v1_tokens": []string{v1Token}, "engine_url": engine, "data": "data/kosmos", "log_level": "debug",
-		"dvcs": []dvc{{"still", "none", true}, {"active", "active", true}},
+		"v1_tokens": []string{v1Token}, "engine_url": p.engine, "data": "data/kosmos", "log_level": "debug",
+		"dvcs":             []dvc{{"still", "none", true}, {"active", "active", true}},
+		"step_up_liveness": "none", "step_up_ttl": p.session,
+		"workflows":     []fields{{"id": workflowID, "node": workflowNode}},
+		"oauth_clients": []fields{{"client_id": oauthClient, "client_secret": oauthSecret, "redirect_uris": []string{w.url + "/c/return"}}},
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -284,34 +319,44 @@ func (w *world) startBridges(p plan) {
 	if w.store == "" {
 		w.store = "sqlite:" + w.path("data/bridge/kosmoscope.db")
 	}
-	n := max(1, p.bridges)
-	for range n {
-		w.direct = append(w.direct, fmt.Sprintf("http://localhost:%d", program.FreePort(w.t)))
-	}
-	w.url = w.direct[0]
-	if n > 1 {
-		w.turns = newBalancer(w.t, w.direct)
-		w.url = w.turns.url
-	}
 	profile := kosmosBlockID
 	if p.profile == "v1" {
 		profile = fmt.Sprintf(kosmosV1, "any")
 	}
-	tenant := func(id, profile string) string {
+	tenant := func(id, profile, stepUp string) string {
+		if p.session != "" {
+			stepUp += ", session_ttl: " + p.session
+		}
+		if p.limits != "" {
+			stepUp += ", limits: " + p.limits
+		}
 		return `
   - id: ` + id + `
     kosmos:` + profile + `
       dns: ` + w.dns + `
       ca_file: ` + w.path("proxy-ca.pem") + `
       timeout: ` + p.timeout + `
-    poll: { first: 100ms, max: 500ms, give_up: 3 }`
+    poll: { first: 100ms, max: 500ms, give_up: 3 }
+    step_up: { poll: 100ms, without_liveness: true` + stepUp + ` }`
 	}
-	tenants := tenant("main", profile)
-	level := ""
+	tenants := tenant("main", profile, "")
+	more := ""
 	if p.profile == "v1" {
-		tenants += tenant("level", fmt.Sprintf(kosmosV1, "IAL2"))
-		level = `
+		tenants += tenant("level", fmt.Sprintf(kosmosV1, "IAL2"), "")
+		more = `
   - { id: level, tenant: level, application: Whole test, bearer: ` + levelBearer + `, liveness_modes: [none] }`
+	}
+	if p.backends {
+		for name, settings := range backendSettings(w.dns) {
+			with := profile
+			if name == "v1" {
+				with += `
+      v1: { token: ` + v1Token + ` }`
+			}
+			tenants += tenant("by-"+name, with, ", backend: "+name+settings)
+			more += `
+  - { id: by-` + name + `, tenant: by-` + name + `, application: Whole test, bearer: ` + backendBearer(name) + `, liveness_modes: [none], callback_urls: ["` + w.url + `/"] }`
+		}
 	}
 	for i, direct := range w.direct {
 		config := `public_url: ` + w.url + `
@@ -330,7 +375,7 @@ callers:
   - { id: strict, tenant: main, application: Whole test, bearer: ` + strictBearer + ` }
   - { id: signed, tenant: main, application: Whole test, bearer: ` + signedBearer + `, hmac_secret: ` + signedSecret + `, liveness_modes: [none] }
   - { id: basic, tenant: main, application: Whole test, basic: { username: ` + basicUser + `, password: ` + basicPassword + ` }, liveness_modes: [none] }
-  - { id: key, tenant: main, application: Whole test, api_key: { header: X-Api-Key, value: ` + apiKey + ` }, liveness_modes: [none] }` + level + `
+  - { id: key, tenant: main, application: Whole test, api_key: { header: X-Api-Key, value: ` + apiKey + ` }, liveness_modes: [none] }` + more + `
 `
 		file := w.path(fmt.Sprintf("bridge%d.yaml", i))
 		if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
@@ -354,6 +399,18 @@ func (w *world) bridgeReady(i int) {
 		w.t.Fatal(err)
 	}
 }
+
+// backendSettings are the ways to step up besides the usual one, and what each needs.
+func backendSettings(dns string) map[string]string {
+	return map[string]string{
+		"v1":       "",
+		"workflow": ", workflow: { id: " + workflowID + ", node: " + workflowNode + " }",
+		"oidc": ", oidc: { discovery_url: \"https://" + dns + "/oauth2/community/default/.well-known/openid-configuration\", client_id: " +
+			oauthClient + ", client_secret: " + oauthSecret + " }",
+	}
+}
+
+func backendBearer(name string) string { return "token-of-backend-" + name + "-5e7a9c1b" }
 
 // crash ends a bridge with kill -9 and starts it again.
 func (w *world) crash(i int) {
@@ -403,7 +460,7 @@ func (w *world) end() {
 // patience is how long anything may take. The longest are a job of a process that
 // was killed, which is free again after 30 s, and an engine that stays away, which
 // the local 1Kosmos gives up after 38 s.
-const patience = 90 * time.Second
+const patience = 4 * time.Minute
 
 // eventually waits until check holds; its text says how it stands.
 func eventually(t *testing.T, limit time.Duration, what string, check func() (bool, string)) {

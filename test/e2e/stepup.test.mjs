@@ -1,0 +1,294 @@
+import { after, afterEach, before, test } from "node:test";
+import assert from "node:assert/strict";
+import { World, look, lookEverywhere } from "./harness.mjs";
+
+let w;
+before(async () => (w = await World.start()));
+after(() => w?.stop());
+afterEach(() => w.close(waiting));
+
+const id = (name) => `[data-testid="${name}"]`;
+const user = "jane@example.com";
+const second = "june@example.com"; // the same person again: nobody is asked more than ten times in ten minutes
+
+// Begun early, looked at in the end, because they take their time.
+let waiting, expiring, renewed;
+
+// challenge calls the Step-Up node and opens the link.
+async function challenge(context, more = {}) {
+  const c = await w.node("stepup", { user_identifier: user, ...more });
+  assert.equal(c.status, "pending", JSON.stringify(c));
+  const page = await context.newPage();
+  await page.goto(c.challenge_url);
+  await page.locator(id("open-here")).waitFor();
+  assert.equal(page.url(), `${w.ready.bridge_url}/c/${c.challenge_id}`, "the secret has left the address bar");
+  return { ...c, page };
+}
+
+// here goes on to the authenticator, which opens beside the page.
+async function here(context, page) {
+  const [tab] = await Promise.all([context.waitForEvent("page"), page.locator(id("open-here")).click()]);
+  await tab.locator(id("decline")).waitFor();
+  assert.equal(new URL(tab.url()).origin, `https://${w.ready.kosmos.dns}`);
+  return tab;
+}
+
+// face shows the camera what is in front of it.
+async function face(tab, account = user) {
+  await tab.locator(id("account")).fill(account);
+  await tab.locator(id("use-camera")).click();
+  await tab.locator(id("take")).click();
+}
+
+const ended = (page, state) => page.locator(`${id("status")}[data-status="${state}"]`).waitFor();
+const shown = (tab, state) => tab.locator(`${id("result")}[data-status="${state}"]`).waitFor();
+
+// verify proves somebody as a user through the pages, with the box of its own
+// ticked if enrol says so; the document is a file, the face is before the camera.
+async function verify(context, document, enrol) {
+  const start = await w.node("idv", { document_types: "passport", liveness_mode: "none", user_identifier: user });
+  const page = await context.newPage();
+  await page.goto(start.session_url);
+  await page.locator(id("consent")).check();
+  await page.locator(id("start")).click();
+  const [tab] = await Promise.all([context.waitForEvent("page"), page.locator(id("open-here")).click()]);
+  const box = tab.locator(id("enrol"));
+  assert.equal(await box.isChecked(), false, "nobody agrees by doing nothing");
+  if (enrol) {
+    await box.check();
+    await look(tab, "capture-start-enrol");
+  }
+  await tab.locator(id("start")).click();
+  await tab.locator(id("file-document")).setInputFiles(w.fixture(document));
+  await tab.locator("#status.good").waitFor();
+  await tab.locator(id("continue")).click();
+  await tab.locator(id("use-camera")).click();
+  await tab.locator(id("take")).click();
+  await tab.locator(id("continue")).click();
+  await tab.locator(id("submit")).click();
+  await tab.locator(id("result")).waitFor();
+  return { page, result: await w.result(start.session_id) };
+}
+
+test("a person is verified without the box, and cannot step up", async () => {
+  const { result } = await verify(await w.browser("selfie.mjpeg"), "passport.jpg", false);
+  assert.deepEqual([result.status, result.enrolled], ["verified", false]);
+  const c = await w.node("stepup", { user_identifier: user });
+  assert.deepEqual([c.status, c.reason, c.challenge_url], ["refused", "user_not_enrolled", null]);
+});
+
+test("the person agrees to be recognised", async () => {
+  const { result } = await verify(await w.browser("selfie.mjpeg"), "passport.jpg", true);
+  assert.deepEqual([result.status, result.enrolled], ["verified", true]);
+  w.enrol(second);
+  waiting = await w.browser();
+  expiring = await challenge(waiting, { user_identifier: second, timeout_seconds: 30 });
+  renewed = await challenge(waiting, { user_identifier: second, timeout_seconds: 900 });
+});
+
+test("the same person, by camera, and back to where they came from", async () => {
+  const context = await w.browser("selfie.mjpeg");
+  const callback = `${w.ready.bridge_url}/`;
+  const { page, challenge_id } = await challenge(context, {
+    callback_url: callback, reason_code: "new_device", decision_id: "decision-17",
+    transaction: "Pay 12.00 EUR to <b>Example Boats</b>\nfor the weekend",
+  });
+  assert.equal(await page.locator(id("application")).first().innerText(), "Demo shop");
+  assert.equal(await page.locator(id("account")).first().innerText(), "j•••@example.com");
+  assert.equal(await page.locator(id("transaction")).innerText(), "Pay 12.00 EUR to <b>Example Boats</b>\nfor the weekend");
+  assert.match(await page.locator(id("why")).innerText(), /new for your account/);
+  assert.match(await page.locator(id("warning")).innerText(), /because somebody sent it to you/);
+  await lookEverywhere(page, "challenge");
+
+  const tab = await here(context, page);
+  assert.equal(await tab.locator(id("application")).innerText(), "Demo shop");
+  assert.equal(await tab.locator(id("account-shown")).innerText(), "j•••@example.com");
+  await lookEverywhere(tab, "authenticator");
+  await tab.locator(id("account")).fill(user);
+  await tab.locator(id("use-camera")).click();
+  await tab.locator(id("take")).waitFor();
+  await look(tab, "authenticator-camera");
+  await tab.locator(id("take")).click();
+  await shown(tab, "match");
+  await look(tab, "authenticator-match");
+  await ended(page, "match");
+  await look(page, "challenge-match");
+  await page.waitForURL(`${callback}?challenge_id=${challenge_id}`);
+  const r = await w.outcome(challenge_id);
+  assert.deepEqual(
+    [r.match_result, r.reason, r.confidence_basis, r.liveness_mode, r.decision_id],
+    ["match", null, "provider_score", "none", "decision-17"],
+  );
+  assert.ok(r.confidence > 0.5 && r.confidence <= 1, `confidence ${r.confidence}`);
+
+  // This device knows its account from now on.
+  const again = await challenge(context);
+  const next = await here(context, again.page);
+  assert.equal(await next.locator(id("account")).inputValue(), user);
+  await next.locator(id("use-camera")).click();
+  await next.locator(id("take")).click();
+  await shown(next, "match");
+  assert.equal((await w.outcome(again.challenge_id)).match_result, "match");
+});
+
+test("another person, by camera, until nobody may try any more", async () => {
+  const context = await w.browser("other.mjpeg");
+  const { page, challenge_id } = await challenge(context);
+  const tab = await here(context, page);
+  await face(tab);
+  for (const left of ["2 attempts left.", "One attempt left."]) {
+    await tab.locator("#left", { hasText: left }).waitFor();
+    assert.match(await tab.locator(id("status")).innerText(), /light.*glasses/);
+    if (left[0] === "2") await lookEverywhere(tab, "authenticator-mismatch");
+    await tab.locator(id("retake")).click();
+    await tab.locator(id("take")).click();
+  }
+  await shown(tab, "refused");
+  await look(tab, "authenticator-refused");
+  await ended(page, "no_match");
+  await lookEverywhere(page, "challenge-no-match");
+  const r = await w.outcome(challenge_id);
+  assert.deepEqual([r.match_result, r.reason], ["no_match", "face_mismatch"]);
+  for (const p of [page, tab]) assert.doesNotMatch(await p.locator("main").innerText(), /\d[.,]\d|%|score/, "how close it was is nobody's business");
+});
+
+test("the phone takes over by the short link", async () => {
+  const desk = await w.browser(undefined, { viewport: { width: 1280, height: 900 } });
+  const { page, challenge_id, challenge_url } = await challenge(desk);
+  await page.locator(id("use-phone")).click();
+  const link = (await page.locator(id("phone-link")).innerText()).trim();
+  await look(page, "challenge-short-link");
+
+  // Typed as people type.
+  const secret = link.split("/p/")[1];
+  const phone = await w.browser("selfie.mjpeg", { isMobile: true, hasTouch: true });
+  const mobile = await phone.newPage();
+  await mobile.goto(`${w.ready.bridge_url}/p/${secret.toUpperCase().replaceAll("-", " ")}`);
+  await mobile.locator(id("open-here")).waitFor();
+  await lookEverywhere(mobile, "challenge-phone");
+  await page.locator('#page[data-step="elsewhere"]').waitFor();
+  await look(page, "challenge-elsewhere");
+  const stranger = await (await w.browser()).newPage();
+  assert.equal((await stranger.goto(link)).status(), 404, "the short link is good once");
+  assert.equal((await stranger.goto(challenge_url)).status(), 403, "the link belongs to its first browser");
+  await look(stranger, "challenge-refused");
+
+  const tab = await here(phone, mobile);
+  await face(tab);
+  await shown(tab, "match");
+  await ended(mobile, "match");
+  await look(mobile, "challenge-phone-match");
+  await ended(page, "match");
+  assert.equal((await w.outcome(challenge_id)).match_result, "match");
+});
+
+test("the phone scans the code of the app", async () => {
+  const { page, challenge_id } = await challenge(await w.browser(undefined, { viewport: { width: 1280, height: 900 } }));
+  await page.locator(id("scan")).waitFor();
+  // What the code holds is what the link beside it leads to.
+  const code = await page.locator(id("open-here")).getAttribute("href");
+  const phone = await w.browser("selfie.mjpeg", { isMobile: true, hasTouch: true });
+  const tab = await phone.newPage();
+  await tab.goto(code);
+  await face(tab);
+  await shown(tab, "match");
+  await ended(page, "match");
+  assert.equal((await w.outcome(challenge_id)).match_result, "match");
+});
+
+test("the person says that it was not them", async () => {
+  const context = await w.browser("selfie.mjpeg");
+  const ours = await challenge(context, { user_identifier: second });
+  await ours.page.locator(id("decline")).click();
+  await ended(ours.page, "failed");
+  await look(ours.page, "challenge-declined");
+  assert.deepEqual(await end(ours), ["error", "declined"]);
+
+  const theirs = await challenge(context, { user_identifier: second });
+  const tab = await here(context, theirs.page);
+  await tab.locator(id("decline")).click();
+  await shown(tab, "refused");
+  await look(tab, "authenticator-declined");
+  await ended(theirs.page, "failed");
+  assert.deepEqual(await end(theirs), ["error", "declined"]);
+});
+
+const end = async ({ challenge_id }) => {
+  const r = await w.outcome(challenge_id);
+  return [r.match_result, r.reason];
+};
+
+// tab goes on with the keyboard until something has the focus.
+async function tabTo(page, name) {
+  for (let i = 0; i < 40; i++) {
+    await page.keyboard.press("Tab");
+    if (await page.evaluate((n) => document.activeElement?.dataset.testid === n, name)) return;
+  }
+  assert.fail(`the keyboard does not get to ${name}`);
+}
+
+test("with the keyboard alone", async () => {
+  const context = await w.browser("selfie.mjpeg");
+  const { page, challenge_id } = await challenge(context);
+  await tabTo(page, "open-here");
+  const [tab] = await Promise.all([context.waitForEvent("page"), page.keyboard.press("Enter")]);
+  await tab.locator(id("use-camera")).waitFor();
+  await tabTo(tab, "account");
+  await tab.keyboard.type(user);
+  await tabTo(tab, "use-camera");
+  await tab.keyboard.press("Space");
+  await tab.locator(`${id("take")}:focus`).waitFor();
+  await tab.keyboard.press("Enter");
+  await shown(tab, "match");
+  await ended(page, "match");
+  assert.equal(await page.evaluate(() => document.activeElement.tagName), "H1", "what is new has the focus");
+  assert.equal((await w.outcome(challenge_id)).match_result, "match");
+});
+
+test("without JavaScript, with a photo from a file", async () => {
+  const context = await w.browser(undefined, { javaScriptEnabled: false });
+  const { page, challenge_id } = await challenge(context);
+  const tab = await context.newPage();
+  await tab.goto(await page.locator(id("open-here")).getAttribute("href"));
+  const send = async (file) => {
+    await tab.locator(id("account")).fill(user);
+    await tab.locator(id("file-selfie")).setInputFiles(w.fixture(file));
+    await tab.locator(id("send")).click();
+  };
+  await send("nobody.jpg");
+  await tab.locator(`${id("status")}.bad`, { hasText: /face/i }).waitFor();
+  await send("selfie.jpg");
+  await shown(tab, "match");
+  await ended(page, "match"); // the page loads itself again
+  assert.equal((await w.outcome(challenge_id)).match_result, "match");
+});
+
+test("somebody with a good passport of their own cannot take the LiveID over", async () => {
+  w.specimen("mallory.jpg", "--portrait", w.fixture("other.jpg"), "--surname", "MALLORY", "--given-names", "EVE", "--number", "E00007731");
+  const { page, result } = await verify(await w.browser("other.mjpeg"), "mallory.jpg", true);
+  assert.deepEqual([result.status, result.reason, result.verified_claims], ["failed", "enrolment_conflict", null]);
+  await page.locator(`${id("status")}[data-reason="enrolment_conflict"]`).waitFor();
+  await look(page, "handoff-conflict");
+
+  const victim = await w.browser("selfie.mjpeg");
+  const c = await challenge(victim);
+  const tab = await here(victim, c.page);
+  await face(tab);
+  await shown(tab, "match");
+  assert.deepEqual(await end(c), ["match", null]);
+});
+
+test("what nobody answers expires, and says so", async () => {
+  const { page } = expiring;
+  await page.locator(`${id("status")}[data-status="expired"]`).waitFor({ timeout: 45_000 });
+  await lookEverywhere(page, "challenge-expired");
+  assert.deepEqual(await end(expiring), ["expired", "time_limit"]);
+});
+
+test("the code of the app is replaced before it is too old, without a word from the person", async () => {
+  const { page } = renewed;
+  await page.locator('#page[data-session]:not([data-session="1"], [data-session="none"])').waitFor({ timeout: 75_000 });
+  await page.locator(id("scan")).waitFor();
+  await look(page, "challenge-renewed");
+  await ended(page, "pending");
+});
