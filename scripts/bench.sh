@@ -35,10 +35,10 @@ start_postgres() {
 go build -o "$tools/nodes" ./bench/nodes
 duration=${BENCH_DURATION:-20s}
 
-step "nodes and memory, SQLite"
+step "nodes, step-ups and memory, SQLite"
 "$tools/nodes" --duration "$duration"
 
-step "nodes and memory, PostgreSQL"
+step "nodes, step-ups and memory, PostgreSQL"
 if [ -n "${KOSMOSCOPE_TEST_POSTGRES:-}" ] || start_postgres; then
   "$tools/nodes" --duration "$duration" --store postgres
 else

@@ -9,4 +9,4 @@ if ! command -v chromium >/dev/null; then
 fi
 cd test/e2e
 npm ci --no-audit --no-fund
-exec node --test --test-concurrency=1 --test-timeout=180000 *.test.mjs
+exec node --test --test-concurrency=1 --test-timeout=400000 *.test.mjs

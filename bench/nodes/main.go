@@ -31,6 +31,7 @@ type options struct {
 	store     string
 	program   string
 	readyFile string
+	only      string
 	makeDemo  bool
 	json      bool
 }
@@ -42,6 +43,7 @@ func main() {
 	flag.StringVar(&o.store, "store", "sqlite", "what the bridge keeps its data in: `sqlite|postgres`")
 	flag.StringVar(&o.program, "program", "bin/kosmoscope", "the built `program`")
 	flag.StringVar(&o.readyFile, "ready-file", "", "measure the running demo that wrote this `file`")
+	flag.StringVar(&o.only, "only", "", "measure only this `part`: idv, stepup or engine")
 	flag.BoolVar(&o.makeDemo, "make-demo", false, "measure instead how long make demo takes in a fresh copy of this checkout")
 	flag.BoolVar(&o.json, "json", false, "print JSON")
 	flag.Parse()
@@ -68,6 +70,8 @@ func (o *options) check() error {
 		return errors.New("--rate must be positive, --duration at least 1s")
 	case o.store != "sqlite" && o.store != "postgres":
 		return fmt.Errorf("--store %q is neither sqlite nor postgres", o.store)
+	case o.only != "" && o.only != "idv" && o.only != "stepup" && o.only != "engine":
+		return fmt.Errorf("--only %q is none of idv, stepup, engine", o.only)
 	case o.store != "sqlite" && o.readyFile != "":
 		return errors.New("a running demo has its store; leave --store away")
 	}
@@ -153,30 +157,8 @@ func (o *options) measure(ctx context.Context, log *os.File, scratch string, r *
 			return err
 		}
 		r.FirstPage = &startFigures{What: "demo, program built", Seconds: time.Since(begun).Seconds()}
-		if o.store == "postgres" {
-			other, stop, err := onPostgres(ctx, log, o.program, scratch, file)
-			if err != nil {
-				return err
-			}
-			defer stop()
-			file = other
-		}
 	}
-	r.Store = o.store
 	stack, err := readReady(file)
-	if err != nil {
-		return err
-	}
-	if o.readyFile != "" {
-		r.Store = "as in the ready file"
-	} else if err := firstPage(ctx, stack); err != nil { // idle is after the first page, in either store
-		return err
-	}
-	config := "kosmoscope.yaml"
-	if o.store == "postgres" {
-		config = "postgres.yaml"
-	}
-	bridge, err := find(" serve --config ", filepath.Join(stack.Data, config))
 	if err != nil {
 		return err
 	}
@@ -184,32 +166,74 @@ func (o *options) measure(ctx context.Context, log *os.File, scratch string, r *
 	if err != nil {
 		return err
 	}
-	idle, err := memoryOf(bridge)
+	idle, err := memoryOf(engine)
+	if err != nil {
+		return err
+	}
+	r.EngineIdle = idle.RSS
+	if r.Disk, err = disk(stack.Data); err != nil {
+		return err
+	}
+	if o.part("idv") {
+		if err := o.measureIDV(ctx, log, scratch, file, photos, r); err != nil {
+			return err
+		}
+	}
+	if o.part("stepup") {
+		if r.StepUp, err = o.measureStepUp(ctx, log, scratch, file, photos); err != nil {
+			return err
+		}
+	}
+	if o.part("engine") {
+		r.Engine, err = measureEngine(ctx, stack.EngineURL, engine, photos, progress)
+	}
+	return err
+}
+
+func (o *options) part(name string) bool { return o.only == "" || o.only == name }
+
+// measureIDV measures the two nodes of verifications at the demo's own bridge,
+// or at one beside it that has PostgreSQL.
+func (o *options) measureIDV(ctx context.Context, log io.Writer, scratch, file, photos string, r *report) error {
+	r.Store = o.store
+	var pid int
+	if o.store == "postgres" {
+		b, err := another(ctx, log, o.program, scratch, file, "idv", o.store, nil)
+		if err != nil {
+			return err
+		}
+		defer b.stop()
+		file, pid = b.file, b.pid
+	}
+	stack, err := readReady(file)
+	if err != nil {
+		return err
+	}
+	if pid == 0 {
+		if pid, err = find(" serve --config ", filepath.Join(stack.Data, "kosmoscope.yaml")); err != nil {
+			return err
+		}
+	}
+	if o.readyFile != "" {
+		r.Store = "as in the ready file"
+	} else if err := firstPage(ctx, stack); err != nil { // idle is after the first page, in either store
+		return err
+	}
+	idle, err := memoryOf(pid)
 	if err != nil {
 		return err
 	}
 	r.Bridge.Idle = idle.RSS
-	if idle, err = memoryOf(engine); err != nil {
-		return err
-	}
-	r.EngineIdle = idle.RSS
-
 	progress("finishing four verifications")
 	done, err := finish(ctx, o.program, file, photos)
 	if err != nil {
 		return err
 	}
-	if r.Disk, err = disk(stack.Data); err != nil {
-		return err
-	}
-	if err := o.callNodes(ctx, stack, bridge, done, r); err != nil {
-		return err
-	}
-	r.Engine, err = measureEngine(ctx, stack.EngineURL, engine, photos, progress)
-	return err
+	return o.callNodes(ctx, stack, pid, done, r)
 }
 
-// pendingSessions is how many open verifications the Result node is asked about.
+// pendingSessions is how many open verifications, and challenges, the Result
+// nodes are asked about.
 const pendingSessions = 200
 
 // callNodes drives both nodes at once, and the health endpoint beside them to
@@ -226,65 +250,23 @@ func (o *options) callNodes(ctx context.Context, stack ready, bridge int, done [
 		open = append(open, finished{SessionID: s.SessionID, Status: "pending"})
 	}
 	kinds := []string{"a new user", "no user", "the same user"}
-	streams := []stream{
-		{name: "IDV", kind: func(i int) string { return kinds[i%3] },
+	p, err := o.phase(ctx, "IDV and IDV Result", stack, bridge, o.rate, o.duration,
+		stream{name: "IDV", kind: func(i int) string { return kinds[i%3] },
 			call: func(ctx context.Context, i int) error {
 				user := [3]string{fmt.Sprintf("%s-%d", run, i), "", run}[i%3]
 				_, err := n.idv(ctx, user)
 				return err
 			}},
-		{name: "Result", kind: func(i int) string { return []string{"pending", "finished"}[i%2] },
+		stream{name: "Result", kind: func(i int) string { return []string{"pending", "finished"}[i%2] },
 			call: func(ctx context.Context, i int) error {
 				of := [2][]finished{open, done}[i%2]
 				return n.result(ctx, of[i/2%len(of)])
 			}},
-		{name: "health", call: func(ctx context.Context, _ int) error { return n.health(ctx) }},
-	}
-	progress(fmt.Sprintf("calling IDV, Result and health %g times a second each, for %s", o.rate, o.duration))
-	busy, total, err := machineCPU()
+		stream{name: "health", call: func(ctx context.Context, _ int) error { return n.health(ctx) }})
 	if err != nil {
 		return err
 	}
-	cpu, err := cpuOf(bridge)
-	if err != nil {
-		return err
-	}
-	own, err := cpuOf(os.Getpid())
-	if err != nil {
-		return err
-	}
-	stop := watch(ctx, bridge)
-	begun := time.Now()
-	r.Calls = drive(ctx, o.rate, o.duration, nanosleep, streams...)
-	took := time.Since(begun).Seconds()
-	r.Bridge.Load = stop()
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	m, err := memoryOf(bridge)
-	if err != nil {
-		return err
-	}
-	r.Bridge.Peak = m.Peak
-	cpuAfter, err := cpuOf(bridge)
-	if err != nil {
-		return err
-	}
-	ownAfter, err := cpuOf(os.Getpid())
-	if err != nil {
-		return err
-	}
-	busyAfter, totalAfter, err := machineCPU()
-	if err != nil {
-		return err
-	}
-	r.Load = &loadFigures{
-		Rate: o.rate, Seconds: o.duration.Seconds(), OpenLoop: true, Schedule: "constant intervals, fixed beforehand",
-		Transport: "HTTP/1.1, connections kept, loopback",
-		BridgeCPU: 100 * (cpuAfter - cpu).Seconds() / took,
-		OwnCPU:    100 * (ownAfter - own).Seconds() / took,
-	}
-	r.Load.MachineCPU = float64(r.Machine.Cores) * 100 * (busyAfter - busy) / (totalAfter - total)
+	r.Nodes, r.Bridge.Load, r.Bridge.Peak = &p, p.BridgeRSS, p.BridgePeak
 	return nil
 }
 

@@ -12,10 +12,11 @@ import (
 	"net/http"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
-// nodes calls the two nodes as a flow does: one bearer token, JSON, connections
+// nodes calls the nodes as a flow does: one bearer token, JSON, connections
 // kept open.
 type nodes struct {
 	client *http.Client
@@ -24,8 +25,9 @@ type nodes struct {
 
 func newNodes(r ready) *nodes {
 	return &nodes{ready: r, client: &http.Client{
-		Timeout:   10 * time.Second,
-		Transport: &http.Transport{MaxIdleConns: 1024, MaxIdleConnsPerHost: 1024},
+		Timeout:       10 * time.Second,
+		Transport:     &http.Transport{MaxIdleConns: 1024, MaxIdleConnsPerHost: 1024},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 }
 
@@ -60,6 +62,107 @@ func (n *nodes) result(ctx context.Context, v finished) error {
 		return fmt.Errorf("IDV Result said %q (%s) of a verification that is %q (%s)", out.Status, out.Reason, v.Status, v.Reason)
 	}
 	return nil
+}
+
+// challenge is a step-up that is open; its address is a secret.
+type challenge struct {
+	ChallengeID  string `json:"challenge_id"`
+	ChallengeURL string `json:"challenge_url"`
+	Status       string `json:"status"`
+	Reason       string `json:"reason"`
+}
+
+// What the Step-Up node is told besides the user, as a flow would.
+const (
+	reasonCode  = "new_device"
+	transaction = "Pay 120.00 EUR to Example Ltd"
+)
+
+// stepUp starts one; a timeout of zero is left out.
+func (n *nodes) stepUp(ctx context.Context, user string, timeout time.Duration) (c challenge, err error) {
+	in := map[string]any{"user_identifier": user, "reason_code": reasonCode, "transaction": transaction}
+	if timeout > 0 {
+		in["timeout_seconds"] = int(timeout.Seconds())
+	}
+	if err := n.post(ctx, "/descope/v1/stepup", in, &c); err != nil {
+		return c, err
+	}
+	if c.Status != "pending" || c.ChallengeID == "" || !strings.HasPrefix(c.ChallengeURL, n.ready.BridgeURL+"/c/"+c.ChallengeID+"/") {
+		return c, fmt.Errorf("Step-Up answered without a challenge, or not pending but %q (%s)", c.Status, c.Reason)
+	}
+	return c, nil
+}
+
+// judged is a challenge of which the Step-Up Result node's answer is known.
+type judged struct {
+	ChallengeID string `json:"challenge_id"`
+	MatchResult string `json:"match_result"`
+	Reason      string `json:"reason"`
+}
+
+// stepUpResult reads a challenge whose state is known.
+func (n *nodes) stepUpResult(ctx context.Context, c judged) error {
+	var out judged
+	if err := n.post(ctx, "/descope/v1/stepup/result", map[string]any{"challenge_id": c.ChallengeID}, &out); err != nil {
+		return err
+	}
+	if out != c {
+		return fmt.Errorf("Step-Up Result said %q (%s) of a challenge that is %q (%s)", out.MatchResult, out.Reason, c.MatchResult, c.Reason)
+	}
+	return nil
+}
+
+// visit is a browser that a challenge has let in.
+type visit struct {
+	challenge string
+	cookie    *http.Cookie
+}
+
+// openLink opens the link of a challenge as a browser would, and loads the page.
+func (n *nodes) openLink(ctx context.Context, c challenge) (v visit, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.ChallengeURL, nil)
+	if err != nil {
+		return v, errors.New("the challenge page has no address") // which is secret
+	}
+	res, err := n.client.Do(req)
+	if err != nil {
+		return v, errors.New("the challenge page does not answer")
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusSeeOther || len(res.Cookies()) != 1 {
+		return v, fmt.Errorf("the link of the challenge answers %s and sets %d cookies", res.Status, len(res.Cookies()))
+	}
+	v = visit{c.ChallengeID, res.Cookies()[0]}
+	page, err := n.visited(ctx, v, "")
+	if err == nil && !bytes.Contains(page, []byte(`data-testid="open-here"`)) {
+		err = errors.New("the challenge page does not say where to answer")
+	}
+	return v, err
+}
+
+// pageStatus is what the challenge page asks every other second.
+func (n *nodes) pageStatus(ctx context.Context, v visit) error {
+	b, err := n.visited(ctx, v, "/status")
+	if err != nil {
+		return err
+	}
+	var s struct{ Status, Reason string }
+	if err := json.Unmarshal(b, &s); err != nil {
+		return err
+	}
+	if s.Status != "pending" || s.Reason != "" {
+		return fmt.Errorf("the page's status is %q (%s)", s.Status, s.Reason)
+	}
+	return nil
+}
+
+func (n *nodes) visited(ctx context.Context, v visit, path string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, n.ready.BridgeURL+"/c/"+v.challenge+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.AddCookie(v.cookie)
+	return n.do(req)
 }
 
 // health is the least that the same server can be asked: no caller, no store.
@@ -126,20 +229,9 @@ func finish(ctx context.Context, program, readyFile, photos string) ([]finished,
 		{"failed", []string{"--document", photo("passport"), "--selfie", photo("other")}},
 		{"failed", []string{"--document", photo("expired"), "--selfie", photo("selfie")}},
 	} {
-		args := append([]string{"prove", "--ready-file", readyFile, "--liveness", "none", "--json"}, c.args...)
-		var stderr bytes.Buffer
-		cmd := exec.CommandContext(ctx, program, args...)
-		cmd.Stderr = &stderr
-		stdout, err := cmd.Output()
-		if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == 1 {
-			err = nil // not verified, which may be right
-		}
-		if err != nil {
-			return nil, fmt.Errorf("prove: %w: %s", err, bytes.TrimSpace(stderr.Bytes()))
-		}
 		var f finished
-		if err := json.Unmarshal(stdout, &f); err != nil {
-			return nil, fmt.Errorf("prove: %w", err)
+		if err := run(ctx, program, &f, append([]string{"prove", "--ready-file", readyFile, "--liveness", "none"}, c.args...)...); err != nil {
+			return nil, err
 		}
 		if f.Status != c.status {
 			return nil, fmt.Errorf("prove gave %q (%s) where %q is right", f.Status, f.Reason, c.status)
@@ -147,4 +239,23 @@ func finish(ctx context.Context, program, readyFile, photos string) ([]finished,
 		out = append(out, f)
 	}
 	return out, nil
+}
+
+// run runs the program with --json and reads what it prints. Exit status 1 is a
+// verdict, which may be the right one.
+func run(ctx context.Context, program string, out any, args ...string) error {
+	var stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, program, append(args, "--json")...)
+	cmd.Stderr = &stderr
+	stdout, err := cmd.Output()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == 1 {
+		err = nil
+	}
+	if err == nil {
+		err = json.Unmarshal(stdout, out)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w: %s", args[0], err, bytes.TrimSpace(stderr.Bytes()))
+	}
+	return nil
 }

@@ -33,6 +33,12 @@ type ready struct {
 	Connector struct {
 		Token string `json:"token"`
 	} `json:"connector"`
+	Kosmos struct {
+		DNS        string `json:"dns"`
+		Community  string `json:"community"`
+		LicenseKey string `json:"license_key"`
+		CAFile     string `json:"ca_file"`
+	} `json:"kosmos"`
 	EngineURL string `json:"engine_url"`
 	Data      string `json:"data"`
 }
@@ -170,69 +176,99 @@ func firstPage(ctx context.Context, r ready) error {
 	return nil
 }
 
-// onPostgres runs a second bridge beside the demo's, with the same configuration
-// but a fresh database on the server that KOSMOSCOPE_TEST_POSTGRES names. It
-// returns the ready file of the stack with that bridge.
-func onPostgres(ctx context.Context, log io.Writer, program, scratch, demoFile string) (file string, stop func(), err error) {
-	var undo []func()
-	undoAll := func() {
-		for i := len(undo) - 1; i >= 0; i-- {
-			undo[i]()
-		}
+// bridge is one more bridge beside the demo's, over the same local 1Kosmos and
+// the same engine, with a store of its own that is empty at first.
+type bridge struct {
+	file  string // ready file of the stack with this bridge
+	ready ready
+	pid   int
+	store string // as the configuration names it
+	undo  []func()
+}
+
+// stop ends it and drops its database. It may be called twice.
+func (b *bridge) stop() {
+	for len(b.undo) > 0 {
+		last := b.undo[len(b.undo)-1]
+		b.undo = b.undo[:len(b.undo)-1]
+		last()
 	}
+}
+
+// another starts a bridge with the demo's configuration, as far as change, which
+// may be nil, does not alter it. Its store is SQLite, or a fresh database on the
+// server that KOSMOSCOPE_TEST_POSTGRES names.
+func another(ctx context.Context, log io.Writer, program, scratch, demoFile, name, store string, change func(config map[string]any) error) (b *bridge, err error) {
+	b = &bridge{file: filepath.Join(scratch, "ready-"+name+".json")}
 	defer func() {
 		if err != nil {
-			undoAll()
+			b.stop()
 		}
 	}()
-	server := os.Getenv("KOSMOSCOPE_TEST_POSTGRES")
-	if server == "" {
-		return "", nil, errors.New("--store postgres needs KOSMOSCOPE_TEST_POSTGRES, the URL of a server and of a role on it that may create databases (make bench starts one)")
-	}
-	database, drop, err := freshDatabase(ctx, server)
-	if err != nil {
-		return "", nil, err
-	}
-	undo = append(undo, drop)
-
 	r, err := readReady(demoFile)
 	if err != nil {
-		return "", nil, err
+		return nil, err
+	}
+	dir, err := os.MkdirTemp(r.Data, name+"-*") // the demo may be a running one, and this not the first time
+	if err != nil {
+		return nil, err
+	}
+	b.undo = append(b.undo, func() { os.RemoveAll(dir) })
+	b.store = "sqlite:" + filepath.Join(dir, "bridge.db")
+	if store == "postgres" {
+		database, drop, err := freshDatabase(ctx)
+		if err != nil {
+			return nil, err
+		}
+		b.store, b.undo = database, append(b.undo, drop)
 	}
 	base, err := freePorts()
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
 	listen := fmt.Sprintf("127.0.0.1:%d", base)
-	config := filepath.Join(r.Data, "postgres.yaml")
-	if err := rewrite(filepath.Join(r.Data, "kosmoscope.yaml"), config, yaml.Unmarshal, yaml.Marshal, map[string]any{
-		"public_url": "http://" + listen, "listen": listen, "store": database, "master_key": "postgres-master.key",
+	// Beside the demo's, because paths in it are relative.
+	config := filepath.Join(r.Data, filepath.Base(dir)+".yaml")
+	b.undo = append(b.undo, func() { os.Remove(config) })
+	if err := rewrite(filepath.Join(r.Data, "kosmoscope.yaml"), config, yaml.Unmarshal, yaml.Marshal, func(all map[string]any) error {
+		maps.Copy(all, map[string]any{
+			"public_url": "http://" + listen, "listen": listen, "store": b.store, "master_key": filepath.Join(dir, "master.key"),
+		})
+		if change == nil {
+			return nil
+		}
+		return change(all)
 	}); err != nil {
-		return "", nil, err
+		return nil, err
 	}
 	l, err := launch(nil, log, "", program, "serve", "--config", config)
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
-	undo = append(undo, l.stop)
+	b.pid, b.undo = l.cmd.Process.Pid, append(b.undo, l.stop)
 	plain := &http.Client{Timeout: 5 * time.Second}
-	err = l.await(ctx, time.Minute, func() bool {
+	if err := l.await(ctx, time.Minute, func() bool {
 		res, err := plain.Get("http://" + listen + "/healthz")
 		if err != nil {
 			return false
 		}
 		res.Body.Close()
 		return res.StatusCode == http.StatusOK
-	})
-	if err != nil {
-		return "", nil, err
+	}); err != nil {
+		return nil, err
 	}
-	file = filepath.Join(scratch, "ready-postgres.json")
-	return file, undoAll, rewrite(demoFile, file, json.Unmarshal, json.Marshal, map[string]any{"bridge_url": "http://" + listen})
+	if err := rewrite(demoFile, b.file, json.Unmarshal, json.Marshal, func(all map[string]any) error {
+		all["bridge_url"] = "http://" + listen
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	b.ready, err = readReady(b.file)
+	return b, err
 }
 
 // rewrite copies a file of settings with some of them changed.
-func rewrite(from, to string, decode func([]byte, any) error, encode func(any) ([]byte, error), changes map[string]any) error {
+func rewrite(from, to string, decode func([]byte, any) error, encode func(any) ([]byte, error), change func(all map[string]any) error) error {
 	b, err := os.ReadFile(from)
 	if err != nil {
 		return err
@@ -241,14 +277,20 @@ func rewrite(from, to string, decode func([]byte, any) error, encode func(any) (
 	if err := decode(b, &all); err != nil {
 		return fmt.Errorf("%s: %w", from, err)
 	}
-	maps.Copy(all, changes)
+	if err := change(all); err != nil {
+		return fmt.Errorf("%s: %w", from, err)
+	}
 	if b, err = encode(all); err != nil {
 		return fmt.Errorf("%s: %w", to, err)
 	}
 	return os.WriteFile(to, b, 0o600)
 }
 
-func freshDatabase(ctx context.Context, server string) (database string, drop func(), err error) {
+func freshDatabase(ctx context.Context) (database string, drop func(), err error) {
+	server := os.Getenv("KOSMOSCOPE_TEST_POSTGRES")
+	if server == "" {
+		return "", nil, errors.New("--store postgres needs KOSMOSCOPE_TEST_POSTGRES, the URL of a server and of a role on it that may create databases (make bench starts one)")
+	}
 	u, err := url.Parse(server)
 	if err != nil {
 		return "", nil, errors.New("KOSMOSCOPE_TEST_POSTGRES is no URL") // it may hold a password
