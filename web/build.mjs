@@ -7,7 +7,7 @@ import { existsSync } from "node:fs";
 const bundles = [
   ["capture/capture.ts", "../internal/sandbox/kosmos/static/capture.js"],
   ["authenticator/authenticator.ts", "../internal/sandbox/kosmos/static/authenticator.js"],
-  ["pages/handoff.ts", "../internal/pages/static/handoff.js"],
+  ["pages/pages.ts", "../internal/pages/static/pages.js"],
 ];
 
 for (const [from, to] of bundles) {

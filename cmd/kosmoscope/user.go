@@ -19,6 +19,7 @@ type userCmd struct {
 	Disable userDisableCmd `cmd:"" help:"Switch a user off: no step-up any more."`
 	Enable  userEnableCmd  `cmd:"" help:"Switch a user on again."`
 	Clear   userClearCmd   `cmd:"" help:"Forget a user's enrolled face, which also ends an enrolment conflict."`
+	Remove  userRemoveCmd  `cmd:"" help:"Remove a user altogether: name, enrolled face and keys. What was done stays on record."`
 	Audit   userAuditCmd   `cmd:"" help:"Show what was done to a user, by whom and why."`
 }
 
@@ -38,6 +39,7 @@ type (
 	userDisableCmd struct{ userChange }
 	userEnableCmd  struct{ userChange }
 	userClearCmd   struct{ userChange }
+	userRemoveCmd  struct{ userChange }
 	userAuditCmd   struct {
 		User string `arg:"" help:"The username."`
 		userFlags
@@ -60,6 +62,9 @@ func (f *userFlags) directory(ctx context.Context, do func(*kosmos.Directory) er
 		return &exit{status: 1, err: hint(errors.New("no such user"), "see them with sandbox user list")}
 	case errors.Is(err, kosmos.ErrNotEnrolled):
 		return &exit{status: 1, err: errors.New("this user has no enrolled face")}
+	case errors.Is(err, kosmos.ErrSeeded):
+		return &exit{status: 1, err: hint(errors.New("this user belongs to the records of the tenant and would be back with the next start"),
+			"sandbox user clear forgets the enrolled face, sandbox user disable switches the user off")}
 	}
 	return err
 }
@@ -87,6 +92,10 @@ func (c *userEnableCmd) Run(ctx context.Context, s *streams) error {
 
 func (c *userClearCmd) Run(ctx context.Context, s *streams) error {
 	return c.change(ctx, s, "enrolment cleared", func(d *kosmos.Directory) error { return d.ClearEnrolment(ctx, c.User, c.Reason) })
+}
+
+func (c *userRemoveCmd) Run(ctx context.Context, s *streams) error {
+	return c.change(ctx, s, "removed", func(d *kosmos.Directory) error { return d.Remove(ctx, c.User, c.Reason) })
 }
 
 func (c *userListCmd) Run(ctx context.Context, s *streams) error {

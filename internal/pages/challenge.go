@@ -2,7 +2,9 @@ package pages
 
 import (
 	"context"
+	"crypto/sha256"
 	_ "embed"
+	"encoding/hex"
 	"fmt"
 	"math"
 	"net/http"
@@ -37,6 +39,7 @@ type Challenges interface {
 	// take over: 26 of the characters 0-9 and a-z without i, l, o and u.
 	HandoverChallenge(ctx context.Context, id, browser string) (secret string, expires time.Time, err error)
 	// OpenChallengeHandover lets that phone in. The view says into which challenge.
+	// A browser that is in already keeps its own cookie, and the link stays good.
 	OpenChallengeHandover(ctx context.Context, secret, browser string, from netip.Addr) (journey.ChallengeView, string, error)
 	// ReturnedToChallenge takes what the browser brought back from 1Kosmos: code,
 	// state, iss, error, error_description, each only if it is there.
@@ -60,6 +63,7 @@ func (s *site) challenge(mux *http.ServeMux) {
 	c := challenge{d}
 	d.room = c
 	mux.HandleFunc("GET /p/{secret}", c.short)
+	mux.HandleFunc("GET /c/{id}/phone/{secret}", c.short)
 	mux.HandleFunc("/p/", d.nothing)
 	mux.HandleFunc("GET /c/return", c.back)
 	mux.HandleFunc("GET /c/{id}/returned", c.returned)
@@ -76,9 +80,24 @@ func (c challenge) decline(ctx context.Context, id, browser string) error {
 	return err
 }
 
-func (c challenge) phone(ctx context.Context, id, browser string) (path string, expires time.Time, err error) {
-	secret, expires, err := c.Challenges.HandoverChallenge(ctx, id, browser)
-	return "/p/" + spaced(secret), expires, err
+func (c challenge) phone(w http.ResponseWriter, r *http.Request, id, browser string) (path string, expires time.Time, err error) {
+	secret, expires, err := c.Challenges.HandoverChallenge(r.Context(), id, browser)
+	if err != nil {
+		return "", time.Time{}, err
+	}
+	if left := expires.Sub(c.Now()); left > 0 {
+		c.setCookie(w, &http.Cookie{Name: shownHere(secret), Value: id, Path: "/p/", MaxAge: int(math.Ceil(left.Seconds()))})
+	}
+	return "/p/" + spaced(secret), expires, nil
+}
+
+// shownHere names the cookie of a browser to which a short link was shown. Its
+// value is the id of the challenge, at whose address the browser is recognised:
+// the link itself is too short for an id, and whoever opens it elsewhere is a
+// phone. It grants nothing.
+func shownHere(secret string) string {
+	sum := sha256.Sum256([]byte("kosmoscope short link 1\x00" + secret))
+	return "kosmoscope_shown_" + hex.EncodeToString(sum[:8])
 }
 
 func (c challenge) look(ctx context.Context, id, browser string) (shown, error) {
@@ -92,7 +111,9 @@ func (c challenge) look(ctx context.Context, id, browser string) (shown, error) 
 	return c.content(v, browser), nil
 }
 
-// short opens the short link on the phone that takes over.
+// short opens the short link on the phone that takes over. A browser that the
+// link was shown to is first sent to where its own cookie counts: it is in
+// already, stays what it is, and the link stays good.
 func (c challenge) short(w http.ResponseWriter, r *http.Request) {
 	if merelyLooking(w, r) {
 		return
@@ -101,6 +122,13 @@ func (c challenge) short(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		c.fail(w, r, errLinkEnded)
 		return
+	}
+	if r.PathValue("id") == "" {
+		if k, err := r.Cookie(shownHere(secret)); err == nil && token(k.Value) {
+			w.Header().Set("Location", "/c/"+k.Value+"/phone/"+secret) // http.Redirect would write a body with the link
+			w.WriteHeader(http.StatusSeeOther)
+			return
+		}
 	}
 	v, cookie, err := c.Challenges.OpenChallengeHandover(r.Context(), secret, browser(r), c.ClientIP(r))
 	c.letIn(w, r, v.ID, cookie, err)

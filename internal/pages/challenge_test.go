@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"html"
 	"io"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -41,6 +42,7 @@ type fakeChallenges struct {
 	view     journey.ChallengeView
 	err      error // of everything but ViewChallenge
 	blind    error // of ViewChallenge
+	used     bool  // the short link
 	calls    []string
 	returned map[string]string
 }
@@ -80,14 +82,17 @@ func (f *fakeChallenges) HandoverChallenge(context.Context, string, string) (str
 	return shortSecret, now.Add(5 * time.Minute), f.err
 }
 
-func (f *fakeChallenges) OpenChallengeHandover(_ context.Context, sec, _ string, from netip.Addr) (journey.ChallengeView, string, error) {
+func (f *fakeChallenges) OpenChallengeHandover(_ context.Context, sec, browser string, from netip.Addr) (journey.ChallengeView, string, error) {
 	f.called("open phone", from)
 	switch {
 	case f.err != nil:
 		return journey.ChallengeView{}, "", f.err
-	case sec != shortSecret:
+	case sec != shortSecret || f.used:
 		return journey.ChallengeView{}, "", &proof.Error{Code: proof.CodeNotFound, Reason: proof.ReasonLinkEnded}
+	case browser == cookie:
+		return f.view, cookie, nil
 	}
+	f.used = true
 	return f.view, phoneCookie, nil
 }
 
@@ -206,7 +211,7 @@ func TestChallengeOpenBindsAndHidesTheSecret(t *testing.T) {
 
 func TestChallengeLookingDoesNotBind(t *testing.T) {
 	for _, path := range []string{
-		"/c/" + cid + "/" + secret, "/p/" + shortSecret,
+		"/c/" + cid + "/" + secret, "/p/" + shortSecret, "/c/" + cid + "/phone/" + shortSecret,
 		"/c/return?code=x&state=" + state, "/c/" + cid + "/returned?code=x&state=" + state,
 	} {
 		for _, c := range []struct {
@@ -232,7 +237,7 @@ func TestChallengeAnswersAreGuarded(t *testing.T) {
 	g := newStage(scanning())
 	for _, target := range []string{
 		"GET /c/" + cid, "GET /c/" + cid + "/" + secret, "GET /c/" + cid + "/wrong", "GET /c/" + cid + "/status", "POST /c/" + cid + "/decline",
-		"GET /p/wrong", "GET /p/" + shortSecret, "GET /p/", "GET /c/", "GET /c/return", "GET /c/a/b/c",
+		"GET /p/wrong", "GET /p/" + shortSecret, "GET /c/" + cid + "/phone/" + shortSecret, "GET /p/", "GET /c/", "GET /c/return", "GET /c/a/b/c",
 	} {
 		method, path, _ := strings.Cut(target, " ")
 		r := g.do(method, path, "", asBrowser)
@@ -400,7 +405,7 @@ func TestChallengeTransferBudget(t *testing.T) {
 		return b.Len()
 	}
 	assets := 0
-	for _, name := range []string{"handoff.css", "handoff.js"} {
+	for _, name := range []string{"pages.css", "pages.js"} {
 		b, err := os.ReadFile("static/" + name)
 		if err != nil {
 			t.Fatal(err)
@@ -412,6 +417,105 @@ func TestChallengeTransferBudget(t *testing.T) {
 			t.Errorf("%s: %d bytes packed, more than %d", name, n, budget)
 		} else {
 			t.Logf("%-26s %5d bytes packed, page %d plain", name, n, len(page))
+		}
+	}
+}
+
+// The short link holds no id, and the page's cookie is not sent to it: still the
+// browser that it was shown to is known.
+func TestShortLinkInTheFirstBrowser(t *testing.T) {
+	f := &fakeChallenges{view: waiting()}
+	browse := walkers(t, func(origin string) http.Handler {
+		return pages.New(pages.Options{
+			Proofing: &fake{}, Challenges: f, PublicURL: origin, Now: func() time.Time { return now }, Logger: slog.New(slog.DiscardHandler),
+		})
+	})
+	const page, asShown, asTyped = "/c/" + cid, "/p/0123-4567-89ab-cdef-ghjk-mnpq-rs", "/p/" + shortSecret
+	desk, phone, stranger := browse(), browse(), browse()
+	desk.get(page + "/" + secret)
+	if code, _ := desk.post(page+"/phone", url.Values{"token": {"made up"}}); code != 403 {
+		t.Fatalf("a form of nobody: %d", code)
+	}
+	r, err := desk.Get(desk.base + page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := tokenField.FindStringSubmatch(text(t, r))[1]
+	r.Body.Close()
+	if code, _ := desk.post(page+"/phone", url.Values{"token": {token}}); code != 200 {
+		t.Fatalf("the link: %d", code)
+	}
+	below, _ := url.Parse(desk.base + asShown)
+	if got := desk.Jar.Cookies(below); len(got) != 1 || got[0].Value != cid || strings.Contains(got[0].Name, shortSecret) {
+		t.Errorf("cookies of the short link: %v", got)
+	}
+	for _, link := range []string{asShown, asTyped} {
+		for _, purpose := range []string{"prefetch", ""} {
+			r, _ := http.NewRequest("GET", desk.base+link, nil)
+			want := 200
+			if purpose != "" {
+				r.Header.Set("Sec-Purpose", purpose)
+				want = 503
+			}
+			if code, path := desk.at(desk.Do(r)); code != want || want == 200 && path != page || desk.cookie(page) != cookie {
+				t.Fatalf("%s %s in the first browser: %d at %s", purpose, link, code, path)
+			}
+		}
+	}
+	if code, _ := desk.get("/p/" + strings.Repeat("0", 26)); code != 404 {
+		t.Errorf("another link in the first browser: %d", code)
+	}
+	if f.used {
+		t.Fatal("the link was used up")
+	}
+	if code, path := phone.get(asTyped); code != 200 || path != page || phone.cookie(page) != phoneCookie {
+		t.Errorf("on the phone: %d at %s", code, path)
+	}
+	for name, b := range map[string]*walker{"the first browser": desk, "a stranger": stranger} {
+		for _, link := range []string{asShown, page + "/phone/" + shortSecret} {
+			if code, _ := b.get(link); code != 404 || b == stranger && b.cookie(page) != "" {
+				t.Errorf("used up, in %s: %d", name, code)
+			}
+		}
+	}
+	if desk.cookie(page) != cookie {
+		t.Error("the first browser is no longer itself")
+	}
+}
+
+// What tells a browser that the short link was shown to it grants nothing.
+func TestShownCookieGrantsNothing(t *testing.T) {
+	g := newStage(waiting())
+	k := g.do("POST", "/c/"+cid+"/phone", g.form(t), asBrowser).Cookies()
+	if len(k) != 1 || k[0].Path != "/p/" || k[0].MaxAge != 300 || !k[0].HttpOnly || !k[0].Secure || k[0].SameSite != http.SameSiteLaxMode || k[0].Domain != "" {
+		t.Fatalf("cookies: %+v", k)
+	}
+	shown := "Cookie: " + k[0].Name + "="
+	for value, want := range map[string]string{
+		cid: "/c/" + cid + "/phone/" + shortSecret, "somebody-elses": "/c/somebody-elses/phone/" + shortSecret,
+		"": "/c/" + cid, "//evil.example": "/c/" + cid, "../x": "/c/" + cid, // as if it were not there: this is the phone
+	} {
+		g := newStage(waiting())
+		r := g.do("GET", "/p/"+shortSecret, "", shown+value)
+		if r.StatusCode != http.StatusSeeOther || r.Header.Get("Location") != want || text(t, r) != "" {
+			t.Errorf("%q: %s to %q", value, r.Status, r.Header.Get("Location"))
+		}
+		if binds := want == "/c/"+cid; g.used != binds || len(r.Cookies()) != map[bool]int{true: 1}[binds] {
+			t.Errorf("%q: used %v, cookies %v", value, g.used, r.Cookies())
+		}
+	}
+	// Whatever the id says, the secret decides which challenge it is.
+	g = newStage(waiting())
+	r := g.do("GET", "/c/somebody-elses/phone/"+shortSecret, "")
+	if k := r.Cookies(); r.Header.Get("Location") != "/c/"+cid || len(k) != 1 || k[0].Value != phoneCookie || k[0].Path != "/c/"+cid {
+		t.Errorf("%s to %q, cookies %v", r.Status, r.Header.Get("Location"), k)
+	}
+	for _, err := range []error{&proof.Error{Code: proof.CodeConflict}, &proof.Error{Code: proof.CodeUnavailable}} {
+		g := newStage(waiting())
+		form := g.form(t)
+		g.fakeChallenges.err = err
+		if r := g.do("POST", "/c/"+cid+"/phone", form, asBrowser); len(r.Cookies()) != 0 {
+			t.Errorf("%v: a cookie for no link", err)
 		}
 	}
 }
@@ -759,7 +863,7 @@ func TestChallengeLogsNothingSecret(t *testing.T) {
 	for _, err := range []error{nil, io.ErrUnexpectedEOF, &proof.Error{Code: proof.CodeUnavailable, Reason: proof.ReasonUnavailable}, &proof.Error{Code: proof.CodeForbidden, Reason: proof.ReasonLinkUsed}} {
 		g.fakeChallenges.err, g.fakeChallenges.blind = err, err
 		for _, target := range []string{
-			"GET /c/" + cid, "GET /c/" + cid + "/status", "GET /c/" + cid + "/" + secret, "GET /p/" + shortSecret, "GET /p/wrong-SECRET",
+			"GET /c/" + cid, "GET /c/" + cid + "/status", "GET /c/" + cid + "/" + secret, "GET /p/" + shortSecret, "GET /p/wrong-SECRET", "GET /c/" + cid + "/phone/" + shortSecret,
 			"GET /c/return?code=code-SECRET&state=" + state, "GET /c/return?code=code-SECRET&state=other-SECRET",
 			"GET /c/" + cid + "/returned?code=code-SECRET&state=" + state, "POST /c/" + cid + "/decline", "POST /c/" + cid + "/phone",
 		} {

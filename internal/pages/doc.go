@@ -51,4 +51,9 @@
 // a browser in from then on is a cookie that only this one page gets; forms carry
 // a token derived from it. A link's secret is never written to a page, except the
 // phone's link to the page that shows it, and never to the log.
+//
+// Who opens the phone's link in a browser that is in already comes to the page as
+// it is there, and the link stays good. For the short link, which has no room for
+// an id, a second cookie below /p/ says which page to ask: GET /p/{secret} goes
+// on to GET /c/{id}/phone/{secret}, which gets the page's own cookie.
 package pages

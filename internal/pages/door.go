@@ -35,7 +35,7 @@ type room interface {
 	look(ctx context.Context, id, browser string) (shown, error)
 	decline(ctx context.Context, id, browser string) error
 	// phone makes the path of a link by which a phone can take over.
-	phone(ctx context.Context, id, browser string) (path string, expires time.Time, err error)
+	phone(w http.ResponseWriter, r *http.Request, id, browser string) (path string, expires time.Time, err error)
 }
 
 // door is what the two pages have in common: one lets browsers in, shows them
@@ -97,11 +97,14 @@ func (d *door) letIn(w http.ResponseWriter, r *http.Request, id, cookie string, 
 		d.fail(w, r, err)
 		return
 	}
-	http.SetCookie(w, &http.Cookie{
-		Name: CookieName, Value: cookie, Path: d.prefix + id,
-		HttpOnly: true, Secure: d.origin.Scheme == "https", SameSite: http.SameSiteLaxMode,
-	})
+	d.setCookie(w, &http.Cookie{Name: CookieName, Value: cookie, Path: d.prefix + id})
 	d.toPage(w, r, id)
+}
+
+// setCookie sets a cookie that no script and no other site's form sees.
+func (s *site) setCookie(w http.ResponseWriter, c *http.Cookie) {
+	c.HttpOnly, c.Secure, c.SameSite = true, s.origin.Scheme == "https", http.SameSiteLaxMode
+	http.SetCookie(w, c)
 }
 
 // merelyLooking answers requests that nobody's click has made, so that a
@@ -242,7 +245,7 @@ func (d *door) decline(w http.ResponseWriter, r *http.Request, id, browser strin
 // phone answers with the link for the phone. It is the one page that holds a
 // link's secret, and is not stored anywhere.
 func (d *door) phone(w http.ResponseWriter, r *http.Request, id, browser string) {
-	path, expires, err := d.room.phone(r.Context(), id, browser)
+	path, expires, err := d.room.phone(w, r, id, browser)
 	if proof.CodeOf(err) == proof.CodeConflict { // over meanwhile
 		d.toPage(w, r, id)
 		return

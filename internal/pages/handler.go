@@ -82,8 +82,8 @@ func New(o Options) http.Handler {
 	s := &site{Options: o, origin: origin}
 
 	mux := http.NewServeMux()
-	s.css = asset(mux, "handoff.css", "text/css; charset=utf-8")
-	s.js = asset(mux, "handoff.js", "text/javascript; charset=utf-8")
+	s.css = asset(mux, "pages.css", "text/css; charset=utf-8")
+	s.js = asset(mux, "pages.js", "text/javascript; charset=utf-8")
 	s.handoff(mux)
 	if o.Challenges != nil {
 		s.challenge(mux)

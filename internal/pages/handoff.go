@@ -75,8 +75,8 @@ func (h handoff) decline(ctx context.Context, id, browser string) error {
 	return err
 }
 
-func (h handoff) phone(ctx context.Context, id, browser string) (path string, expires time.Time, err error) {
-	secret, expires, err := h.Proofing.Handover(ctx, id, browser)
+func (h handoff) phone(_ http.ResponseWriter, r *http.Request, id, browser string) (path string, expires time.Time, err error) {
+	secret, expires, err := h.Proofing.Handover(r.Context(), id, browser)
 	return "/v/" + id + "/phone/" + secret, expires, err
 }
 

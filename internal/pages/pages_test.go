@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
 	"os"
@@ -51,6 +52,7 @@ type fake struct {
 	view  journey.HandoffView
 	err   error // of everything but View
 	blind error // of View
+	used  bool  // the phone's link
 	calls []string
 }
 
@@ -94,11 +96,15 @@ func (f *fake) Handover(context.Context, string, string) (string, time.Time, err
 	return phoneSecret, now.Add(5 * time.Minute), f.err
 }
 
-func (f *fake) OpenHandover(_ context.Context, _, sec, _ string) (journey.HandoffView, string, error) {
+func (f *fake) OpenHandover(_ context.Context, _, sec, browser string) (journey.HandoffView, string, error) {
 	f.called("open phone")
-	if sec != phoneSecret {
+	if sec != phoneSecret || f.used {
 		return journey.HandoffView{}, "", &proof.Error{Code: proof.CodeNotFound, Reason: proof.ReasonLinkEnded}
 	}
+	if browser == cookie && f.err == nil {
+		return f.view, cookie, nil
+	}
+	f.used = f.err == nil
 	return f.view, phoneCookie, f.err
 }
 
@@ -275,7 +281,7 @@ func TestEveryAnswerIsGuarded(t *testing.T) {
 	g := newRig(inProgress())
 	for _, target := range []string{
 		"GET /v/" + id, "GET /v/" + id + "/" + secret, "GET /v/" + id + "/wrong", "GET /v/" + id + "/status",
-		"POST /v/" + id + "/consent", "GET /v/" + id + "/phone/wrong", "GET /v/", "GET /v/a/b/c/d", "GET /v/assets/handoff.js",
+		"POST /v/" + id + "/consent", "GET /v/" + id + "/phone/wrong", "GET /v/", "GET /v/a/b/c/d", "GET /v/assets/pages.js",
 	} {
 		method, path, _ := strings.Cut(target, " ")
 		r := g.do(method, path, "", asBrowser)
@@ -421,7 +427,7 @@ func TestTransferBudget(t *testing.T) {
 	}
 	g := newRig(pending())
 	assets := 0
-	for _, name := range []string{"handoff.css", "handoff.js"} {
+	for _, name := range []string{"pages.css", "pages.js"} {
 		m := regexp.MustCompile(`"(/v/assets/` + name + `\?v=[0-9a-f]{12})"`).FindStringSubmatch(g.page(t))
 		if m == nil {
 			t.Fatalf("%s is not on the page", name)
@@ -688,6 +694,84 @@ func TestPhoneCode(t *testing.T) {
 	g.err = &proof.Error{Code: proof.CodeConflict}
 	if r := g.do("POST", "/v/"+id+"/phone", form, asBrowser); r.StatusCode != http.StatusSeeOther {
 		t.Errorf("refused after the end: %s", r.Status)
+	}
+}
+
+// walker is a person's browser: it keeps cookies and goes where it is sent.
+type walker struct {
+	t    *testing.T
+	base string
+	http.Client
+}
+
+// walkers serves a page; each call starts one more browser.
+func walkers(t *testing.T, handler func(origin string) http.Handler) func() *walker {
+	var h http.Handler
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(w, r) }))
+	t.Cleanup(server.Close)
+	h = handler(server.URL)
+	return func() *walker {
+		jar, err := cookiejar.New(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &walker{t, server.URL, http.Client{Jar: jar}}
+	}
+}
+
+// get says where the browser ends, and with which answer.
+func (b *walker) get(path string) (int, string) {
+	b.t.Helper()
+	return b.at(b.Get(b.base + path))
+}
+
+func (b *walker) post(path string, form url.Values) (int, string) {
+	b.t.Helper()
+	return b.at(b.PostForm(b.base+path, form))
+}
+
+func (b *walker) at(r *http.Response, err error) (int, string) {
+	b.t.Helper()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	r.Body.Close()
+	return r.StatusCode, r.Request.URL.Path
+}
+
+// cookie is what the browser sends to a page.
+func (b *walker) cookie(path string) string {
+	u, _ := url.Parse(b.base + path)
+	for _, k := range b.Jar.Cookies(u) {
+		if k.Name == pages.CookieName {
+			return k.Value
+		}
+	}
+	return ""
+}
+
+// Who opens the phone's link where the code is shown stays what they are, and
+// the link stays good.
+func TestPhoneLinkInTheFirstBrowser(t *testing.T) {
+	f := &fake{view: inProgress()}
+	browse := walkers(t, func(origin string) http.Handler {
+		return pages.New(pages.Options{Proofing: f, PublicURL: origin, Now: func() time.Time { return now }, Logger: slog.New(slog.DiscardHandler)})
+	})
+	const page, link = "/v/" + id, "/v/" + id + "/phone/" + phoneSecret
+	desk, phone := browse(), browse()
+	desk.get(page + "/" + secret)
+	for range 2 {
+		if code, path := desk.get(link); code != 200 || path != page || desk.cookie(page) != cookie {
+			t.Fatalf("in the first browser: %d at %s", code, path)
+		}
+	}
+	if code, path := phone.get(link); code != 200 || path != page || phone.cookie(page) != phoneCookie {
+		t.Errorf("on the phone: %d at %s", code, path)
+	}
+	for name, b := range map[string]*walker{"the first browser": desk, "a stranger": browse()} {
+		if code, _ := b.get(link); code != 404 {
+			t.Errorf("used up, in %s: %d", name, code)
+		}
 	}
 }
 

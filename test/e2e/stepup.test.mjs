@@ -154,13 +154,24 @@ test("another person, by camera, until nobody may try any more", async () => {
 
 test("the phone takes over by the short link", async () => {
   const desk = await w.browser(undefined, { viewport: { width: 1280, height: 900 } });
-  const { page, challenge_id, challenge_url } = await challenge(desk);
+  const callback = `${w.ready.bridge_url}/`;
+  const { page, challenge_id, challenge_url } = await challenge(desk, { callback_url: callback });
   await page.locator(id("use-phone")).click();
   const link = (await page.locator(id("phone-link")).innerText()).trim();
   await look(page, "challenge-short-link");
 
-  // Typed as people type.
+  // Opened where it is shown, the link changes nothing and stays good.
   const secret = link.split("/p/")[1];
+  for (const typed of [link, `${w.ready.bridge_url}/p/${secret.replaceAll("-", "")}`]) {
+    const own = await desk.newPage();
+    await own.goto(typed);
+    assert.equal(own.url(), `${w.ready.bridge_url}/c/${challenge_id}`);
+    await own.locator('#page[data-step="answer"]').waitFor();
+    await own.locator(id("use-phone")).waitFor();
+    await own.close();
+  }
+
+  // Typed as people type.
   const phone = await w.browser("selfie.mjpeg", { isMobile: true, hasTouch: true });
   const mobile = await phone.newPage();
   await mobile.goto(`${w.ready.bridge_url}/p/${secret.toUpperCase().replaceAll("-", " ")}`);
@@ -178,7 +189,7 @@ test("the phone takes over by the short link", async () => {
   await shown(tab, "match");
   await ended(mobile, "match");
   await look(mobile, "challenge-phone-match");
-  await ended(page, "match");
+  await page.waitForURL(`${callback}?challenge_id=${challenge_id}`);
   assert.equal((await w.outcome(challenge_id)).match_result, "match");
 });
 

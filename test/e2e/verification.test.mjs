@@ -145,6 +145,13 @@ test("over to a phone, and back to where the person came from", async () => {
   await look(page, "handoff-qr");
   const link = (await page.locator(id("phone-link")).innerText()).trim();
 
+  // Opened where it is shown, the link changes nothing and stays good.
+  const own = await desk.newPage();
+  await own.goto(link);
+  assert.equal(own.url(), `${w.ready.bridge_url}/v/${start.session_id}`);
+  await own.locator(id("use-phone")).waitFor();
+  await own.close();
+
   const phone = await w.browser("selfie.mjpeg");
   const mobile = await phone.newPage();
   await mobile.goto(link);

@@ -2,7 +2,8 @@
 // the camera and says at once what came of a photo. The server compares the
 // face and decides; the script only shows what it says.
 
-import { sized } from "./photo";
+import { available, Camera, sized, type Limits } from "../camera/camera";
+import { attempts, base, find, show } from "../camera/page";
 
 interface Answer {
   state: string;
@@ -16,18 +17,9 @@ interface Answer {
 const frames = 3;
 const between = 180; // milliseconds
 
-const base = document.body.dataset["base"] ?? "";
+const limits: Limits = { side: 1600, bytes: 1_500_000, quality: 0.92 };
+
 const opened = performance.now();
-
-function find<T extends HTMLElement>(id: string): T | null {
-  return document.getElementById(id) as T | null;
-}
-
-function show(element: HTMLElement | null, visible: boolean): void {
-  if (element) element.hidden = !visible;
-}
-
-document.documentElement.classList.add("js");
 
 const form = find<HTMLFormElement>("upload");
 let sending = false;
@@ -35,14 +27,6 @@ if (form) {
   capture(form);
   countDown();
 }
-
-const back = document.querySelector<HTMLAnchorElement>("a[data-return]");
-if (back) setTimeout(() => location.assign(back.href), 4000);
-
-// A page taken from the back-forward cache may be behind the request.
-addEventListener("pageshow", (event) => {
-  if (event.persisted) location.reload();
-});
 
 // Shows how long the request lasts, and then what became of it.
 function countDown(): void {
@@ -71,16 +55,16 @@ function capture(form: HTMLFormElement): void {
   const take = find<HTMLButtonElement>("take");
   const retake = find<HTMLButtonElement>("retake");
   const choose = find("choose");
-  const camera = find("camera");
+  const viewfinder = find("camera");
   const preview = find("preview");
   const status = find("status");
   const left = find("left");
-  const video = camera?.querySelector("video") ?? null;
+  const video = viewfinder?.querySelector("video") ?? null;
   const picture = preview?.querySelector("img") ?? null;
   const hint = find("account-hint");
   if (!nonce || !file || !video || !picture || !status) return;
 
-  let stream: MediaStream | null = null;
+  const camera = new Camera(video);
   let fromCamera = false;
   let url = "";
 
@@ -89,13 +73,10 @@ function capture(form: HTMLFormElement): void {
     status.textContent = text;
   };
   const stop = () => {
-    for (const track of stream?.getTracks() ?? []) track.stop();
-    stream = null;
-    video.srcObject = null;
-    show(camera, false);
+    camera.stop();
+    show(viewfinder, false);
     show(take, false);
   };
-  addEventListener("pagehide", stop);
 
   // The name belongs to the upload, so it must be there first.
   const named = (): boolean => {
@@ -113,12 +94,8 @@ function capture(form: HTMLFormElement): void {
     show(left, false);
     say("Opening the camera…");
     try {
-      stream = await navigator.mediaDevices.getUserMedia({
-        audio: false,
-        video: { facingMode: "user", width: { ideal: 1280 }, height: { ideal: 960 } },
-      });
-      video.srcObject = stream;
-      show(camera, true);
+      await camera.open({ facingMode: "user", width: { ideal: 1280 }, height: { ideal: 960 } });
+      show(viewfinder, true);
       await video.play();
     } catch {
       stop();
@@ -134,24 +111,17 @@ function capture(form: HTMLFormElement): void {
     take?.focus();
   };
 
-  const still = (): Promise<Blob | null> => {
-    const canvas = document.createElement("canvas");
-    canvas.width = video.videoWidth;
-    canvas.height = video.videoHeight;
-    canvas.getContext("2d")?.drawImage(video, 0, 0);
-    return new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", 0.92));
-  };
-
   const failed = (text: string) => {
     say(text, "bad");
     show(retake, true);
     retake?.focus();
   };
 
-  const send = async (photos: Blob[]) => {
+  // Shows the first photo at once, however long making it small takes.
+  const send = async (first: Blob, photos: (Blob | Promise<Blob>)[]) => {
     stop();
     if (url) URL.revokeObjectURL(url);
-    url = photos[0] ? URL.createObjectURL(photos[0]) : "";
+    url = URL.createObjectURL(first);
     picture.src = url;
     show(preview, true);
     show(choose, false);
@@ -163,7 +133,7 @@ function capture(form: HTMLFormElement): void {
     let answer: Answer;
     sending = true;
     try {
-      for (const photo of photos) body.append("file", await sized(photo), "face");
+      for (const photo of photos) body.append("file", await photo, "face");
       const response = await fetch(form.action, { method: "POST", body, headers: { Accept: "application/json" } });
       answer = (await response.json()) as Answer;
     } catch {
@@ -178,12 +148,12 @@ function capture(form: HTMLFormElement): void {
       return;
     }
     nonce.value = answer.nonce;
-    if (left) left.textContent = answer.attempts_left === 1 ? "One attempt left." : `${answer.attempts_left} attempts left.`;
+    if (left) left.textContent = attempts(answer.attempts_left);
     show(left, true);
     failed(answer.message);
   };
 
-  show(useCamera, !!navigator.mediaDevices?.getUserMedia);
+  show(useCamera, available());
   useCamera?.addEventListener("click", () => void open());
   account?.addEventListener("keydown", (event) => {
     if (event.key !== "Enter") return;
@@ -198,7 +168,7 @@ function capture(form: HTMLFormElement): void {
       return;
     }
     fromCamera = false;
-    void send([chosen]);
+    void send(chosen, [sized(chosen, limits)]);
   });
   take?.addEventListener("click", () => {
     take.disabled = true;
@@ -206,11 +176,11 @@ function capture(form: HTMLFormElement): void {
       const photos: Blob[] = [];
       for (let i = 0; i < frames; i++) {
         if (i > 0) await new Promise((resolve) => setTimeout(resolve, between));
-        const photo = await still();
+        const photo = await camera.frame(limits);
         if (photo) photos.push(photo);
       }
       take.disabled = false;
-      if (photos.length > 0) await send(photos);
+      if (photos[0]) await send(photos[0], photos);
       else say("The camera gave no picture. Try again.", "bad");
     })();
   });
@@ -222,7 +192,7 @@ function capture(form: HTMLFormElement): void {
     say("");
     if (fromCamera) void open();
     else {
-      show(useCamera, !!navigator.mediaDevices?.getUserMedia);
+      show(useCamera, available());
       file.click();
     }
   });

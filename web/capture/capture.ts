@@ -2,6 +2,9 @@
 // camera, looks at a photo while the person is still there, and follows the
 // verdict. The server decides everything; the script only shows what it says.
 
+import { available, Camera, sized, type Limits } from "../camera/camera";
+import { attempts, base, find, show } from "../camera/page";
+
 interface Answer {
   state: string;
   step: string;
@@ -11,34 +14,18 @@ interface Answer {
   attempts_left: number;
 }
 
-const base = document.body.dataset["base"] ?? "";
-
-function find<T extends HTMLElement>(id: string): T | null {
-  return document.getElementById(id) as T | null;
-}
-
-function show(element: HTMLElement | null, visible: boolean): void {
-  if (element) element.hidden = !visible;
-}
-
-document.documentElement.classList.add("js");
+// The small print of a document must stay readable.
+const limits: Limits = { side: 3000, bytes: 3_000_000, quality: 0.93 };
 
 const form = find<HTMLFormElement>("upload");
 if (form) upload(form);
 if (document.body.dataset["step"] === "wait") follow();
-
-const back = document.querySelector<HTMLAnchorElement>("a[data-return]");
-if (back) setTimeout(() => location.assign(back.href), 4000);
 
 for (const once of document.querySelectorAll<HTMLFormElement>("form[data-once]")) {
   once.addEventListener("submit", () => {
     for (const button of once.querySelectorAll("button")) button.disabled = true;
   });
 }
-// A page taken from the back-forward cache may be behind the session.
-addEventListener("pageshow", (event) => {
-  if (event.persisted) location.reload();
-});
 
 function upload(form: HTMLFormElement): void {
   const file = find<HTMLInputElement>("file");
@@ -46,16 +33,16 @@ function upload(form: HTMLFormElement): void {
   const take = find<HTMLButtonElement>("take");
   const retake = find<HTMLButtonElement>("retake");
   const choose = find("choose");
-  const camera = find("camera");
+  const viewfinder = find("camera");
   const preview = find("preview");
   const status = find("status");
   const left = find("left");
   const next = find<HTMLAnchorElement>("continue");
-  const video = camera?.querySelector("video") ?? null;
+  const video = viewfinder?.querySelector("video") ?? null;
   const picture = preview?.querySelector("img") ?? null;
   if (!file || !video || !picture || !status || !next) return; // no attempts left
 
-  let stream: MediaStream | null = null;
+  const camera = new Camera(video);
   let fromCamera = false;
   let url = "";
 
@@ -64,13 +51,10 @@ function upload(form: HTMLFormElement): void {
     status.textContent = text;
   };
   const stop = () => {
-    for (const track of stream?.getTracks() ?? []) track.stop();
-    stream = null;
-    video.srcObject = null;
-    show(camera, false);
+    camera.stop();
+    show(viewfinder, false);
     show(take, false);
   };
-  addEventListener("pagehide", stop);
 
   const open = async () => {
     fromCamera = true;
@@ -80,12 +64,8 @@ function upload(form: HTMLFormElement): void {
     show(left, false);
     say("Opening the camera…");
     try {
-      stream = await navigator.mediaDevices.getUserMedia({
-        audio: false,
-        video: { facingMode: form.dataset["camera"] ?? "environment", width: { ideal: 2560 }, height: { ideal: 1440 } },
-      });
-      video.srcObject = stream;
-      show(camera, true);
+      await camera.open({ facingMode: form.dataset["camera"] ?? "environment", width: { ideal: 2560 }, height: { ideal: 1440 } });
+      show(viewfinder, true);
       await video.play();
     } catch {
       stop();
@@ -101,10 +81,11 @@ function upload(form: HTMLFormElement): void {
     take?.focus();
   };
 
-  const send = async (photo: Blob) => {
+  // Shows the photo at once, however long making it small takes.
+  const send = async (shown: Blob, photo: Blob | Promise<Blob> = shown) => {
     stop();
     if (url) URL.revokeObjectURL(url);
-    url = URL.createObjectURL(photo);
+    url = URL.createObjectURL(shown);
     picture.src = url;
     show(preview, true);
     show(choose, false);
@@ -117,7 +98,7 @@ function upload(form: HTMLFormElement): void {
     if (side) body.set("side", side.value);
     let answer: Answer;
     try {
-      body.set("file", await sized(photo), "photo");
+      body.set("file", await photo, "photo");
       const response = await fetch(form.action, { method: "POST", body, headers: { Accept: "application/json" } });
       answer = (await response.json()) as Answer;
     } catch {
@@ -147,7 +128,7 @@ function upload(form: HTMLFormElement): void {
     show(retake, answer.attempts_left > 0);
     show(next, answer.attempts_left <= 0);
     if (answer.attempts_left > 0) {
-      if (left) left.textContent = answer.attempts_left === 1 ? "One attempt left." : `${answer.attempts_left} attempts left.`;
+      if (left) left.textContent = attempts(answer.attempts_left);
       show(left, true);
       retake?.focus();
     } else {
@@ -157,23 +138,19 @@ function upload(form: HTMLFormElement): void {
     }
   };
 
-  show(useCamera, !!navigator.mediaDevices?.getUserMedia);
+  show(useCamera, available());
   useCamera?.addEventListener("click", () => void open());
   file.addEventListener("change", () => {
     const chosen = file.files?.[0];
     if (!chosen) return;
     fromCamera = false;
-    void send(chosen);
+    void send(chosen, sized(chosen, limits));
   });
   take?.addEventListener("click", () => {
-    const canvas = document.createElement("canvas");
-    canvas.width = video.videoWidth;
-    canvas.height = video.videoHeight;
-    canvas.getContext("2d")?.drawImage(video, 0, 0);
-    canvas.toBlob((photo) => {
+    void camera.frame(limits).then((photo) => {
       if (photo) void send(photo);
       else say("The camera gave no picture. Try again.", "bad");
-    }, "image/jpeg", 0.93);
+    });
   });
   retake?.addEventListener("click", () => {
     file.value = "";
@@ -184,28 +161,10 @@ function upload(form: HTMLFormElement): void {
     say("");
     if (fromCamera) void open();
     else {
-      show(useCamera, !!navigator.mediaDevices?.getUserMedia);
+      show(useCamera, available());
       file.click();
     }
   });
-}
-
-// Phones make photos far larger than needed. Large ones, and formats that the
-// server does not take, are redrawn, which also turns them the right way up.
-async function sized(photo: Blob): Promise<Blob> {
-  if (photo.size <= 3_000_000 && ["image/jpeg", "image/png"].includes(photo.type)) return photo;
-  try {
-    const bitmap = await createImageBitmap(photo, { imageOrientation: "from-image" });
-    const scale = Math.min(1, 3000 / Math.max(bitmap.width, bitmap.height));
-    const canvas = document.createElement("canvas");
-    canvas.width = Math.round(bitmap.width * scale);
-    canvas.height = Math.round(bitmap.height * scale);
-    canvas.getContext("2d")?.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
-    bitmap.close();
-    return await new Promise((resolve) => canvas.toBlob((small) => resolve(small ?? photo), "image/jpeg", 0.93));
-  } catch {
-    return photo; // the server says what is wrong with it
-  }
 }
 
 // Asks until there is a verdict, then lets the server show it.
@@ -227,5 +186,3 @@ function follow(): void {
   };
   setTimeout(() => void ask(), wait);
 }
-
-export {}; // a module, so that its names are its own

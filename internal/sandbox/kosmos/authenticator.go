@@ -5,13 +5,11 @@ import (
 	"context"
 	_ "embed" // the page
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"html/template"
-	"io"
-	"mime"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -44,7 +42,7 @@ import (
 // face_mismatch.
 //
 // Nobody who types an account name learns whether there is such an account, or
-// whether it has a face: for every name the engine does the same work, and all
+// whether it has a face: for every name the engine looks at the photos, and all
 // that is not recognised is face_mismatch. What it really was is in the step-up's
 // Reason, for whoever asked.
 
@@ -57,7 +55,6 @@ const (
 
 	accountCookie    = "__Secure-kosmos-account"
 	accountCookieAge = 90 * 24 * time.Hour
-	maxAccount       = 254 // bytes
 
 	refuseAuthType = "authtype_unsupported" // not a face
 )
@@ -69,29 +66,11 @@ func (s *Server) authenticatorRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("POST "+base+"/face", s.faceAct(s.takeFace))
 	mux.HandleFunc("POST "+base+"/decline", s.faceAct(s.declineFace))
 	mux.HandleFunc("GET "+base+"/return", s.faceReturn)
-	mux.HandleFunc("GET /authenticator/static/{version}/{name}", authenticatorStatic)
-}
-
-func authenticatorStaticURL(name string) string {
-	return "/authenticator/static/" + staticVersion(name) + "/" + name
-}
-
-func authenticatorStatic(w http.ResponseWriter, r *http.Request) {
-	types := map[string]string{authenticatorScript: "text/javascript; charset=utf-8", authenticatorStyle: "text/css; charset=utf-8"}
-	name := r.PathValue("name")
-	if types[name] == "" || r.PathValue("version") != staticVersion(name) {
-		guessNoRoute.write(w)
-		return
-	}
-	w.Header().Set("Content-Type", types[name])
-	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
-	b, _ := static.ReadFile("static/" + name) // staticVersion read it
-	_, _ = w.Write(b)
 }
 
 // faceAnswer is what the authenticator says in JSON. It holds nothing personal.
 type faceAnswer struct {
-	State         stepUpState `json:"state"`
+	State         stepUpState `json:"state"`          // of the step-up, or answered: elsewhere
 	Reason        string      `json:"reason"`         // stable code, empty if all is well
 	Message       string      `json:"message"`        // plain sentence for the person
 	Nonce         string      `json:"nonce"`          // for the next upload; empty when there is none
@@ -110,6 +89,19 @@ type faceRequest struct {
 // named reports whether the step-up is for one user only.
 func (v *stepUp) named() bool { return v.Kind != kindUWL }
 
+// typed reports whether the name was typed by whoever holds the browser: into
+// the page, or into the address of an authorization request that no client vouches for.
+func (v *stepUp) typed() bool {
+	switch v.Kind {
+	case kindUWL:
+		return true
+	case kindOAuth2:
+		var rq oauthRequest
+		return json.Unmarshal(v.Detail, &rq) != nil || !rq.Pushed
+	}
+	return false
+}
+
 // serves reports whether the authenticator can answer: UWL sessions may ask for
 // a fingerprint or a PIN, which it does not have.
 func (v *stepUp) serves() bool {
@@ -121,7 +113,7 @@ func (v *stepUp) serves() bool {
 }
 
 func (s *Server) faceAnswer(v *faceRequest) faceAnswer {
-	a := faceAnswer{State: v.State, AccountNeeded: !v.named(), ExpiresAt: v.Expires.UTC()}
+	a := faceAnswer{State: v.shownState(), AccountNeeded: !v.named(), ExpiresAt: v.Expires.UTC()}
 	a.Reason, a.Message = faceWords(v.stepUp)
 	switch {
 	case v.State == stepUpOpen && !v.serves():
@@ -284,7 +276,7 @@ func (s *Server) takeFace(ctx context.Context, w http.ResponseWriter, r *http.Re
 		}
 		if !v.named() {
 			username = strings.TrimSpace(said["account"])
-			if username == "" || len(username) > maxAccount {
+			if username == "" || len(username) > maxUsername {
 				return errNoAccount
 			}
 		}
@@ -298,7 +290,11 @@ func (s *Server) takeFace(ctx context.Context, w http.ResponseWriter, r *http.Re
 	case bad == refuseRequest:
 		return http.StatusBadRequest, refuseRequest, nil
 	}
-	round, err := s.begin(ctx, v.ID, said["nonce"], username)
+	who := s.who(bucketOwn, username)
+	if v.typed() && !s.recognised(r, username) {
+		who = s.who(bucketTyped, username)
+	}
+	round, err := s.begin(ctx, v.ID, said["nonce"], who)
 	if err != nil {
 		return 0, "", err
 	}
@@ -307,15 +303,16 @@ func (s *Server) takeFace(ctx context.Context, w http.ResponseWriter, r *http.Re
 		f, reason, answer, wire, err = s.compareFace(ctx, v.stepUp, username, images)
 		if err != nil {
 			// Nobody's fault, and no answer; the attempt is given back.
-			return 0, "", errors.Join(err, s.settle(ctx, v.ID, round, undecided, api.ReasonEngineError, nil, nil))
+			_, back := s.settle(ctx, v.ID, round, undecided, api.ReasonEngineError, nil, nil)
+			return 0, "", errors.Join(err, back)
 		}
 	}
-	if err := s.settle(ctx, v.ID, round, f, reason, answer, wire); err != nil {
+	if f, err = s.settle(ctx, v.ID, round, f, reason, answer, wire); err != nil {
 		return 0, "", err
 	}
 	switch {
 	case f == same:
-		if !v.named() {
+		if v.typed() {
 			s.rememberAccount(w, username)
 		}
 	case bad == api.ReasonImageTooLarge:
@@ -330,8 +327,10 @@ func (s *Server) takeFace(ctx context.Context, w http.ResponseWriter, r *http.Re
 
 var errNoAccount = errors.New("kosmos: no account named")
 
-// decoy stands for the template of a user who has none, so that the engine does
-// the same work for everybody. It is no template: nothing is like it.
+// decoy stands for the template of a user who has none, so that the engine looks
+// at the photos for everybody. It is no template: nothing is like it. What it does
+// not cost is to open a wallet and to compare its few templates, which is a small
+// part of what the photos take.
 var decoy = [][]byte{[]byte("nobody")}
 
 // findings are the engine's reasons by what they mean for an attempt; any other
@@ -347,6 +346,10 @@ var findings = map[string]finding{
 	api.ReasonImageTooLarge:   poor,
 	api.ReasonImageTooSmall:   poor,
 	api.ReasonImageBlurred:    poor,
+
+	// Not the engine's: what became of the user while it compared.
+	ReasonUserDisabled:    different,
+	ReasonUserNotEnrolled: different,
 }
 
 // compareFace asks the engine whether the photos show the user. It gives an
@@ -384,6 +387,7 @@ func (s *Server) compareFace(ctx context.Context, v *stepUp, username string, im
 	}
 	answer := &stepUpAnswer{
 		Username: wal.Username, DID: wal.DID, Score: score, Liveness: s.opt.StepUpLiveness, Own: ownBlock(report, ""), At: s.now(),
+		version: wal.version,
 	}
 	var wire *wireAnswer
 	if v.Kind == kindUWL {
@@ -428,99 +432,25 @@ func judgeFace(r *api.Report, liveness string) (f finding, reason string, score 
 	return same, "", score
 }
 
-// readParts reads a multipart body: the text of the parts that are keys of said,
-// and the images of the parts named file. bad is empty, refuseRequest, or the
-// reason why a file is no photo. Before the first file it asks may; the error is
-// may's, or tooSlow.
-func readParts(w http.ResponseWriter, r *http.Request, said map[string]string, may func() error) (images [][]byte, bad string, err error) {
-	malformed := func(err error) ([][]byte, string, error) {
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return nil, "", tooSlow
-		}
-		return nil, refuseRequest, nil
-	}
-	media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || media != "multipart/form-data" || params["boundary"] == "" {
-		return malformed(err)
-	}
-	r.Body = http.MaxBytesReader(w, r.Body, maxDrained)
-	parts, err := r.MultipartReader()
+// rememberAccount keeps the name of the account in the browser that showed its
+// face, so that it need not be typed again, and so that strangers who type it do
+// not keep this browser out. It is sealed: only this server reads it, and makes it.
+func (s *Server) rememberAccount(w http.ResponseWriter, username string) {
+	sealed, err := s.store.sealJSON("cookie/account", accountMemory{username, s.now()})
 	if err != nil {
-		return malformed(err)
+		s.log.Error("kosmos: remember an account", "error", err) // it can be typed
+		return
 	}
-	total, asked := 0, false
-	for {
-		part, err := parts.NextPart()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if tooLarge(err) && asked {
-			return nil, api.ReasonImageTooLarge, nil
-		}
-		if err != nil {
-			return malformed(err)
-		}
-		name := part.FormName()
-		if _, known := said[name]; known && !asked {
-			text, err := io.ReadAll(io.LimitReader(part, 1<<10))
-			if err != nil {
-				return malformed(err)
-			}
-			said[name] = string(text)
-			continue
-		}
-		if name != "file" {
-			continue // NextPart skips what it holds
-		}
-		if !asked {
-			if err := may(); err != nil {
-				return nil, "", err
-			}
-			asked = true
-		}
-		b, err := io.ReadAll(io.LimitReader(part, int64(maxPhoto-total)+1))
-		if err == nil && total+len(b) > maxPhoto {
-			// Read on, so that a client that is still sending gets the answer.
-			_, err = io.Copy(io.Discard, part)
-			if err == nil || tooLarge(err) {
-				bad, b, err = api.ReasonImageTooLarge, nil, nil
-			}
-		}
-		if err != nil {
-			return malformed(err)
-		}
-		total += len(b)
-		if bad == "" {
-			if len(images) == maxSelfies {
-				return malformed(nil)
-			}
-			images = append(images, b)
-		}
-	}
-	switch {
-	case !asked: // no file; what was said may still be worth an answer
-		if err := may(); err != nil {
-			return nil, "", err
-		}
-		return malformed(nil)
-	case bad != "":
-		return nil, bad, nil
-	}
-	for _, b := range images {
-		if t := http.DetectContentType(b); t != "image/jpeg" && t != "image/png" {
-			return nil, api.ReasonImageUnreadable, nil
-		}
-	}
-	return images, "", nil
+	http.SetCookie(w, &http.Cookie{
+		Name: accountCookie, Value: base64.RawURLEncoding.EncodeToString(sealed),
+		Path: "/", MaxAge: int(accountCookieAge / time.Second), HttpOnly: true, Secure: true, SameSite: http.SameSiteLaxMode,
+	})
 }
 
-// rememberAccount keeps the name of the account on the device that showed its
-// face, so that it need not be typed again. It is sealed: only this server reads it.
-func (s *Server) rememberAccount(w http.ResponseWriter, username string) {
-	http.SetCookie(w, &http.Cookie{
-		Name: accountCookie, Value: base64.RawURLEncoding.EncodeToString(s.store.seal.seal("cookie/account", []byte(username))),
-		Path: "/authenticator", MaxAge: int(accountCookieAge / time.Second), HttpOnly: true, Secure: true, SameSite: http.SameSiteLaxMode,
-	})
+// accountMemory is what the cookie says, sealed.
+type accountMemory struct {
+	Username string    `json:"username"`
+	At       time.Time `json:"at"`
 }
 
 func (s *Server) rememberedAccount(r *http.Request) string {
@@ -532,11 +462,17 @@ func (s *Server) rememberedAccount(r *http.Request) string {
 	if err != nil {
 		return ""
 	}
-	name, err := s.store.seal.open("cookie/account", sealed)
-	if err != nil {
+	var m accountMemory
+	if s.store.openJSON("cookie/account", sealed, &m) != nil || !s.now().Before(m.At.Add(accountCookieAge)) {
 		return ""
 	}
-	return string(name)
+	return m.Username
+}
+
+// recognised reports whether this browser showed the user's face before.
+func (s *Server) recognised(r *http.Request, username string) bool {
+	name := s.rememberedAccount(r)
+	return name != "" && foldName(name) == foldName(username)
 }
 
 // faceView is what authenticator.html shows.
@@ -563,7 +499,7 @@ type faceView struct {
 var authenticatorPage = template.Must(template.New("authenticator").Parse(authenticatorSource))
 
 func (s *Server) renderFace(w http.ResponseWriter, status int, v faceView) {
-	v.Script, v.Style, v.OwnStyle = authenticatorStaticURL(authenticatorScript), staticURL(staticStyle), authenticatorStaticURL(authenticatorStyle)
+	v.Script, v.Style, v.OwnStyle = staticURL(authenticatorScript), staticURL(staticStyle), staticURL(authenticatorStyle)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
 	if err := authenticatorPage.Execute(w, v); err != nil {
@@ -584,7 +520,7 @@ func (s *Server) authenticator(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case v.State != stepUpOpen:
-		d.Title, d.Status = endTitle(v.stepUp), string(v.State)
+		d.Title, d.Status = endTitle(v.stepUp), string(v.shownState())
 	case !v.serves():
 		d.Title = "Not possible here"
 	default:
@@ -635,7 +571,13 @@ func faceWords(v *stepUp) (reason, message string) {
 	}
 	switch v.State {
 	case stepUpMatch:
-		return "", "You were recognised. You can go back to where you were signing in."
+		switch {
+		case v.shownState() == stepUpMatch:
+			return "", "You were recognised. You can go back to where you were signing in."
+		case v.Answer == nil: // purged, and with it by whom it was answered
+			return "", "This request was answered. What came of it is known only where you were signing in."
+		}
+		return "", "This request was answered elsewhere, not on this page, which cannot tell whether that was you. Go back to where you were signing in. If you answered nothing, start again there."
 	case stepUpExpired:
 		return "", "The time for this request is over. Go back to the page that sent you here; it can make a new one."
 	case stepUpRefused:
@@ -667,8 +609,22 @@ func faceWords(v *stepUp) (reason, message string) {
 	return reason, message
 }
 
+// stepUpAnswered is what this page calls the match of a UWL session that our
+// authenticator cannot be seen to have established. Anybody with the link can
+// post such an answer, and what it holds is for the session's creator to judge.
+const stepUpAnswered stepUpState = "answered"
+
+func (v *stepUp) shownState() stepUpState {
+	if v.State == stepUpMatch && v.Kind == kindUWL && v.Answer.block() == nil {
+		return stepUpAnswered
+	}
+	return v.State
+}
+
 func endTitle(v *stepUp) string {
 	switch {
+	case v.shownState() == stepUpAnswered:
+		return "This request was answered"
 	case v.State == stepUpMatch:
 		return "It is you"
 	case v.State == stepUpExpired:

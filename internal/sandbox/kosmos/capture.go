@@ -29,8 +29,8 @@ var pageSource string
 var static embed.FS
 
 const (
-	staticScript = "capture.js" // bundled from web/capture/capture.ts
-	staticStyle  = "capture.css"
+	staticScript = "capture.js"  // bundled from web/capture/capture.ts
+	staticStyle  = "capture.css" // of all pages of this server
 
 	maxPhoto   = 12 << 20 // bytes of one upload, all its parts together
 	maxDrained = 64 << 20 // of a larger one, this much is read so that the answer arrives
@@ -66,7 +66,15 @@ func (s *Server) captureRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("POST "+base+"/selfie", s.act(s.uploadSelfie))
 	mux.HandleFunc("POST "+base+"/submit", s.act(s.submit))
 	mux.HandleFunc("POST "+base+"/decline", s.act(s.decline))
-	mux.HandleFunc("GET /idproofing/static/{version}/{name}", staticFile)
+	mux.HandleFunc("GET /static/{version}/{name}", staticFile)
+}
+
+// staticKinds are the files that the pages of this server load.
+var staticKinds = map[string]string{
+	staticScript:        "text/javascript; charset=utf-8",
+	staticStyle:         "text/css; charset=utf-8",
+	authenticatorScript: "text/javascript; charset=utf-8",
+	authenticatorStyle:  "text/css; charset=utf-8",
 }
 
 // staticVersion names the content, so that browsers may keep it for good.
@@ -79,16 +87,16 @@ func staticVersion(name string) string {
 	return hex.EncodeToString(sum[:6])
 }
 
-func staticURL(name string) string { return "/idproofing/static/" + staticVersion(name) + "/" + name }
+func staticURL(name string) string { return "/static/" + staticVersion(name) + "/" + name }
 
 func staticFile(w http.ResponseWriter, r *http.Request) {
-	types := map[string]string{staticScript: "text/javascript; charset=utf-8", staticStyle: "text/css; charset=utf-8"}
 	name := r.PathValue("name")
-	if types[name] == "" || r.PathValue("version") != staticVersion(name) {
+	kind := staticKinds[name]
+	if kind == "" || r.PathValue("version") != staticVersion(name) {
 		guessNoRoute.write(w)
 		return
 	}
-	w.Header().Set("Content-Type", types[name])
+	w.Header().Set("Content-Type", kind)
 	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
 	b, _ := static.ReadFile("static/" + name) // staticVersion read it
 	_, _ = w.Write(b)
@@ -442,9 +450,10 @@ func (s *Server) upload(ctx context.Context, w http.ResponseWriter, r *http.Requ
 		return cmp.Or(said, r.URL.Query().Get("side"))
 	}
 	// A file is read only while an attempt is left for it.
-	images, said, bad, err := readPhotos(w, r, func(said string) error {
+	said := map[string]string{"side": ""}
+	images, bad, err := readParts(w, r, said, func() error {
 		known, err := s.store.photos(ctx, v.ID, false)
-		asked := []string{sideOf(said)}
+		asked := []string{sideOf(said["side"])}
 		if asked[0] == "" { // said after the file, or not at all
 			asked = []string{sideFront, sideBack}
 		}
@@ -453,7 +462,7 @@ func (s *Server) upload(ctx context.Context, w http.ResponseWriter, r *http.Requ
 		}
 		return err
 	})
-	side := cmp.Or(sideOf(said), sideFront)
+	side := cmp.Or(sideOf(said["side"]), sideFront)
 	if errors.Is(err, errAttempts) {
 		return s.exhausted(ctx, v.ID, side)
 	}
@@ -615,16 +624,17 @@ func (s *Server) guide(ctx context.Context, v *session, side string, images [][]
 	return false, false, report.Reason, report.Checks, cmp.Or(row(report.Reason).advice, "This photo cannot be used. Please take another one.")
 }
 
-// readPhotos reads a multipart body: the parts named file, and the text of the
-// one named side. bad is empty, refuseRequest, or the reason why a file is no
-// photo. Before the first file it asks may, with the side if that was said so
-// far; the error is may's, or tooSlow.
-func readPhotos(w http.ResponseWriter, r *http.Request, may func(side string) error) (images [][]byte, side, bad string, err error) {
-	malformed := func(err error) ([][]byte, string, string, error) {
+// readParts reads a multipart body: the text of the parts that are keys of said,
+// of each name the first that is not empty, and the images of the parts named file, of which there
+// may be maxSelfies. bad is empty, refuseRequest, or the reason why a file is no
+// photo. Before the first file it asks may, with what was said so far; where
+// there is none, at the end. The error is may's, or tooSlow.
+func readParts(w http.ResponseWriter, r *http.Request, said map[string]string, may func() error) (images [][]byte, bad string, err error) {
+	malformed := func(err error) ([][]byte, string, error) {
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return nil, side, "", tooSlow
+			return nil, "", tooSlow
 		}
-		return nil, side, refuseRequest, nil
+		return nil, refuseRequest, nil
 	}
 	media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || media != "multipart/form-data" || params["boundary"] == "" {
@@ -641,27 +651,27 @@ func readPhotos(w http.ResponseWriter, r *http.Request, may func(side string) er
 		if errors.Is(err, io.EOF) {
 			break
 		}
-		if tooLarge(err) {
-			return nil, side, api.ReasonImageTooLarge, nil
+		if tooLarge(err) && asked {
+			return nil, api.ReasonImageTooLarge, nil
 		}
 		if err != nil {
 			return malformed(err)
 		}
-		switch part.FormName() {
-		case "side":
-			text, err := io.ReadAll(io.LimitReader(part, 256))
+		name := part.FormName()
+		if text, known := said[name]; known && text == "" {
+			text, err := io.ReadAll(io.LimitReader(part, 1<<10))
 			if err != nil {
 				return malformed(err)
 			}
-			side = string(text)
+			said[name] = string(text)
 			continue
-		case "file":
-		default:
+		}
+		if name != "file" {
 			continue // NextPart skips what it holds
 		}
 		if !asked {
-			if err := may(side); err != nil {
-				return nil, side, "", err
+			if err := may(); err != nil {
+				return nil, "", err
 			}
 			asked = true
 		}
@@ -677,22 +687,28 @@ func readPhotos(w http.ResponseWriter, r *http.Request, may func(side string) er
 			return malformed(err)
 		}
 		total += len(b)
-		if len(images) < maxSelfies && bad == "" {
+		if bad == "" {
+			if len(images) == maxSelfies {
+				return malformed(nil)
+			}
 			images = append(images, b)
 		}
 	}
-	if bad != "" {
-		return nil, side, bad, nil
-	}
-	if len(images) == 0 {
+	switch {
+	case !asked: // no file; what was said may still be worth an answer
+		if err := may(); err != nil {
+			return nil, "", err
+		}
 		return malformed(nil)
+	case bad != "":
+		return nil, bad, nil
 	}
 	for _, b := range images {
 		if t := http.DetectContentType(b); t != "image/jpeg" && t != "image/png" {
-			return nil, side, api.ReasonImageUnreadable, nil
+			return nil, api.ReasonImageUnreadable, nil
 		}
 	}
-	return images, side, "", nil
+	return images, "", nil
 }
 
 func tooLarge(err error) bool {

@@ -408,7 +408,7 @@ func TestPageWeight(t *testing.T) {
 		total += z.Len()
 	}
 	weigh(page)
-	found := regexp.MustCompile(`/idproofing/static/[^"]+`).FindAllString(string(page), -1)
+	found := regexp.MustCompile(`/static/[^"]+`).FindAllString(string(page), -1)
 	if len(found) != 2 {
 		t.Fatalf("found %v", found)
 	}
@@ -423,7 +423,7 @@ func TestPageWeight(t *testing.T) {
 		t.Errorf("the page weighs %d bytes compressed", total)
 	}
 	t.Logf("page, script and style: %d bytes compressed", total)
-	if r := s.send("GET", "/idproofing/static/000000000000/capture.js", nil, nil); r.status != 404 {
+	if r := s.send("GET", "/static/000000000000/capture.js", nil, nil); r.status != 404 {
 		t.Errorf("wrong version: %d", r.status)
 	}
 }

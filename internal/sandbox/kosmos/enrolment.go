@@ -15,20 +15,30 @@ import (
 // has a face, every proofing for that user must be of the same person, whether or
 // not it is to replace anything:
 //
-//	                     the session passed
-//	                            |
-//	           user disabled ---+--- yes --> failed, user_disabled
-//	                            |
-//	            has a wallet ---+--- no ---> agreed? enrolled : known, not enrolled
-//	                            | yes
-//	        new selfie is the ------ yes --> agreed? faces replaced : nothing changes
-//	        enrolled one's face |
-//	                            | no
-//	    same number, names and  |
-//	    birth date, and the new ---- yes --> likewise
-//	    portrait is the old one's
-//	                            | no, or cannot tell
+//	                        the session passed
+//	                               |
+//	              user disabled ---+--- yes --> failed, user_disabled
+//	                               |
+//	               has a wallet ---+--- no ---> agreed? enrolled : known, not enrolled
+//	                               | yes
+//	    new selfie is the face of  |
+//	    the last selfie, and of ------- yes --> agreed? faces replaced : nothing changes
+//	    the first one              |
+//	                               | no
+//	    same number, names and     |
+//	    birth date as the last,    |
+//	    new portrait is the face ------ yes --> likewise
+//	    of the last one, and new   |
+//	    selfie of the first portrait
+//	                               | no, or cannot tell
 //	                   failed, enrolment_conflict; nothing changes
+//
+// The last are the faces that step-ups compare with. The first, the anchors, are
+// those of the proofing that enrolled the user; only an operator who clears the
+// enrolment ends them. Without them, photos that mix two people could lead from
+// the one to the other: each like the last, and the last of them like nobody who
+// was there first. With them, one such photo still passes if it is like both
+// people, but there is no second step.
 //
 // What is decided rests on the user as read before the engine was asked. The
 // transaction that ends the session writes it, and only if the user is still at
@@ -46,10 +56,9 @@ const (
 	eventEnrolConflict = "KOSMOSCOPE_ENROLMENT_CONFLICT"
 )
 
-// subject is the user whom a session is for, "" for none. In the /v1 profile a
-// name in the metadata is for the level alone.
+// subject is the user whom a session is for, "" for none.
 func (rq *request) subject() string {
-	if rq == nil || rq.Profile != profileDocuverify {
+	if rq == nil {
 		return ""
 	}
 	return rq.Username
@@ -62,9 +71,10 @@ func mayEnrol(v *session) bool { return v.Request.subject() != "" && v.Request.S
 // enrolment is what the end of a session does to a user.
 type enrolment struct {
 	username string
-	seen     int64  // version of the user that it rests on; 0 if there was none
-	action   string // of the audit; empty if the user only becomes known
-	faces    [][]byte
+	uid      string   // of the user that it rests on; empty if there was none
+	seen     int64    // version of that user
+	action   string   // of the audit; empty if the user only becomes known
+	faces    [][]byte // as wallets.faces
 	document []byte
 	consent  consent
 	enrolled bool // the user has a face afterwards
@@ -93,7 +103,7 @@ func (s *Server) enrol(ctx context.Context, v *session, r *api.Report) (e *enrol
 		return nil, "", err
 	}
 	if a != nil {
-		e.seen = a.version
+		e.uid, e.seen = a.UID, a.version
 		if a.Disabled {
 			return e, ReasonUserDisabled, nil
 		}
@@ -104,6 +114,7 @@ func (s *Server) enrol(ctx context.Context, v *session, r *api.Report) (e *enrol
 		s.log.Error("kosmos: the engine passed without templates", "session", s.logName(v.ID))
 		return e, api.ReasonEngineError, nil
 	}
+	var anchors [][]byte
 	if a != nil && a.Enrolled {
 		w, err := a.open()
 		if err != nil {
@@ -115,7 +126,7 @@ func (s *Server) enrol(ctx context.Context, v *session, r *api.Report) (e *enrol
 			}
 			return e, reason, nil
 		}
-		e.enrolled = true
+		e.enrolled, anchors = true, w.Anchors
 	}
 	if !faces || agreed == nil {
 		return e, "", nil
@@ -129,7 +140,8 @@ func (s *Server) enrol(ctx context.Context, v *session, r *api.Report) (e *enrol
 	if e.enrolled {
 		e.action = ActionReplaced
 	}
-	e.faces, e.consent, e.enrolled = [][]byte{r.Templates.Selfie, r.Templates.Portrait}, *agreed, true
+	e.faces = append([][]byte{r.Templates.Selfie, r.Templates.Portrait}, anchors...)
+	e.consent, e.enrolled = *agreed, true
 	return e, "", nil
 }
 
@@ -147,13 +159,16 @@ func (s *Server) samePerson(ctx context.Context, v *session, a *account, w *wall
 		}
 		return ReasonEnrolmentConflict
 	}
-	if len(w.References) != 2 {
-		return ReasonEnrolmentConflict
-	}
 	reason := s.sameFace(ctx, v, r.Templates.Selfie, w.References[0])
+	if reason == "" {
+		reason = s.sameFace(ctx, v, r.Templates.Selfie, w.Anchors[0])
+	}
 	if reason == ReasonEnrolmentConflict && sameDocument {
 		// The selfie of this session was like this portrait, or it had not passed.
 		reason = s.sameFace(ctx, v, r.Templates.Portrait, w.References[1])
+		if reason == "" {
+			reason = s.sameFace(ctx, v, r.Templates.Selfie, w.Anchors[1])
+		}
 	}
 	return reason
 }
@@ -207,12 +222,12 @@ func (s *Server) apply(ctx context.Context, tx *sql.Tx, session string, to State
 	a, err := s.users.account(ctx, tx, e.username)
 	switch {
 	case errors.Is(err, errNoUser):
-		if e.seen != 0 {
+		if e.uid != "" {
 			return errMoved
 		}
 	case err != nil:
 		return err
-	case a.version != e.seen:
+	case a.UID != e.uid || a.version != e.seen:
 		return errMoved
 	}
 	if to == Success && a == nil {

@@ -1,5 +1,7 @@
 package kosmos
 
+import "context"
+
 // What black-box tests of step-ups need to see inside.
 
 // ParseAnswer reads the body with which a UWL session is answered.
@@ -24,4 +26,14 @@ var (
 const (
 	MaxPoor    = maxPoor
 	MaxGuesses = maxGuesses
+	MaxOpens   = maxOpens
 )
+
+// Begin uses up the code of an upload, as takeFace does once it has let it in.
+func (s *Server) Begin(ctx context.Context, id, code, username string) error {
+	_, err := s.begin(ctx, id, code, s.who(bucketTyped, username))
+	return err
+}
+
+// ErrReplayed is why a code is not taken.
+var ErrReplayed = errReplayed

@@ -2,6 +2,7 @@ package kosmos
 
 import (
 	"context"
+	"database/sql"
 	"time"
 )
 
@@ -61,3 +62,23 @@ const EnrolConsentVersion = enrolConsentVersion
 
 // FoldName is the one form of usernames that differ in case alone.
 var FoldName = foldName
+
+// Anchors are the templates of the first enrolment.
+func (s *Server) Anchors(ctx context.Context, username string) ([][]byte, error) {
+	w, err := s.wallet(ctx, username)
+	if err != nil {
+		return nil, err
+	}
+	return w.Anchors, nil
+}
+
+// PutFaces writes the templates of a user who is enrolled, as many as they may be.
+func (s *Server) PutFaces(ctx context.Context, username string, faces [][]byte) error {
+	return s.store.update(ctx, func(tx *sql.Tx) error {
+		a, err := s.users.account(ctx, tx, username)
+		if err != nil {
+			return err
+		}
+		return s.users.putWallet(ctx, tx, a, s.opt.Curve, faces, a.document, a.consent)
+	})
+}

@@ -63,7 +63,7 @@ const (
 
 // Also decided here, in code elsewhere:
 //
-//   - Usernames that differ in case alone are one user (users.go).
+//   - Usernames that differ only in the case of ASCII letters are one user (users.go).
 //   - A user who is disabled cannot be proofed, and user info knows no wallet of
 //     theirs (enrolment.go, userinfo.go).
 //   - userIdList starts with the user's uid, so that the vendor's own helper, which
@@ -90,7 +90,7 @@ var (
 	// IAL of a user that does not exist.
 	guessUnknownUser = problem{http.StatusNotFound, styleMessage, "User not found", ""}
 	// A username that no user can have.
-	guessUsername = problem{http.StatusBadRequest, styleCode, "user.username must be text of at most 256 bytes", ""}
+	guessUsername = problem{http.StatusBadRequest, styleCode, "user.username must be " + usernameRule, ""}
 	// User info of a DID that is no wallet's.
 	guessUnknownDID = problem{http.StatusNotFound, styleMessage, "User not found", ""}
 	// A users/fetch that names no auth module, or asks for nobody.
@@ -126,8 +126,9 @@ const (
 
 	// Query parameter with which the browser comes back to callback_url.
 	callbackSessionParam = "session_id"
-	// Member of metadata that names an enrolled user, whose level is
-	// result.ial_level if the document read carries that user's names.
+	// Member of metadata that names the user whom a session is for. The level of
+	// one in the tenant's records is result.ial_level if the document read carries
+	// that user's names.
 	v1MetadataUser = "username"
 )
 

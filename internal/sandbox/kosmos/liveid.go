@@ -15,7 +15,10 @@ type wallet struct {
 	UID        string              // of the user, a UUID
 	DID        string              // 40 hex digits
 	Key        *blockid.PrivateKey // seals this wallet's answers; its public half is in user info
-	References [][]byte            // face templates of the engine: the selfie's first, then the portrait's
+	References [][]byte            // face templates of the last enrolment, the selfie's and the portrait's: what a face is compared with
+	Anchors    [][]byte            // those of the first enrolment, which a later one must be like too; no step-up looks at them
+
+	version int64 // of the user, when this was read
 }
 
 var (
@@ -74,4 +77,6 @@ type stepUpAnswer struct {
 	Liveness string    `json:"liveness"` // asked of the engine: none, passive or active; empty if not our authenticator answered
 	Own      own       `json:"own"`      // what the engine found, for the block "kosmoscope" of the answer
 	At       time.Time `json:"at"`
+
+	version int64 // of the user whom the engine's comparison rests on; not kept
 }

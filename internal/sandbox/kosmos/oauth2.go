@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/kosmoscope/kosmoscope/internal/engine/api"
 )
 
 // The OpenID provider of the community, as far as a step-up needs it (reference
@@ -228,6 +230,7 @@ type oauthRequest struct {
 	Username  string `json:"username"`
 	Browser   []byte `json:"browser"` // SHA-256 of the cookie of the browser that asked
 	Origin    string `json:"origin"`  // by which it came, so that the cookie comes along to finish
+	Pushed    bool   `json:"pushed"`  // by the client, which had authenticated
 }
 
 // redirectable reads which client asks and where its answer goes. Before both
@@ -301,7 +304,7 @@ func (rq *oauthRequest) complete(c *OAuthClient, q url.Values) *oauthError {
 	if json.Unmarshal([]byte(q.Get("claims")), &claims) != nil {
 		return invalid("claims must be a JSON object with id_token.username")
 	}
-	if rq.Username = claims.IDToken.Username; rq.Username == "" || len(rq.Username) > 256 {
+	if rq.Username = claims.IDToken.Username; rq.Username == "" || len(rq.Username) > maxUsername {
 		return invalid("claims must name id_token.username")
 	}
 	if acr := claims.IDToken.ACR; acr != nil && acr.Essential {
@@ -349,10 +352,20 @@ func seeOther(w http.ResponseWriter, to string) {
 // browser to the authenticator, or back with an error. At the end the
 // authenticator sends the browser to finish, which wants the cookie set here.
 //
-// A user who cannot show a face is told to the client as access_denied with the
-// reason. What is in a front-channel request can be edited by whoever holds the
-// browser, so that this says who is enrolled; a tenant that minds pushes its
-// requests (what 1Kosmos itself does here is unknown).
+// Who may be asked depends on who names the user:
+//
+//   - In a pushed request the client does, which has authenticated. A user who
+//     cannot show a face comes back at once as access_denied with the reason, and
+//     what fails counts for the user (bucketOwn).
+//   - In a front-channel request whoever holds the browser does: the client_id is
+//     public. It is a typed name. Nothing looks here whether there is such a user;
+//     for every name the authenticator opens, runs as for a typed name that nobody
+//     has, and ends with the same answers (denial); what differs is a fraction of a
+//     millisecond (see decoy). What fails counts for the typed name (bucketTyped),
+//     as do the openings themselves (bucketOpens). In a browser that was recognised
+//     as this user before, what fails counts for the user, and openings do not count.
+//
+// What 1Kosmos itself does here is unknown.
 func (s *Server) oauthAuthorize(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
@@ -364,7 +377,8 @@ func (s *Server) oauthAuthorize(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodPost {
 		q = r.PostForm
 	}
-	if uri := q.Get("request_uri"); uri != "" {
+	uri := q.Get("request_uri")
+	if uri != "" {
 		pushed, err := s.pulled(ctx, uri, q.Get("client_id"))
 		if err != nil {
 			s.oauthTrouble(w, r, err, "This request has ended or was used before.")
@@ -382,12 +396,21 @@ func (s *Server) oauthAuthorize(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 
-	reason, err := s.challengeable(ctx, rq.Username)
+	rq.Pushed = uri != ""
+	typed := !rq.Pushed && !s.recognised(r, rq.Username)
+	var reason string
+	var err error
+	switch {
+	case typed:
+		reason, err = s.openTyped(ctx, rq.Username)
+	case rq.Pushed:
+		reason, err = s.challengeable(ctx, rq.Username)
+	}
 	if err != nil {
 		s.oauthTrouble(w, r, err, "")
 		return
 	}
-	if reason == "" && !s.limit.allow("oauth2/"+strings.ToLower(rq.Username), true, s.now()) {
+	if reason == "" && !typed && !s.limit.allow("oauth2/"+foldName(rq.Username), true, s.now()) {
 		reason = ReasonTooManyAttempts
 	}
 	if reason != "" {
@@ -466,12 +489,25 @@ func (s *Server) oauthFinish(w http.ResponseWriter, r *http.Request) {
 		}
 		seeOther(w, s.answerTo(&rq, url.Values{"code": {code}}))
 	case stepUpRefused:
-		seeOther(w, s.denyTo(&rq, &oauthError{"access_denied", u.Reason}))
+		seeOther(w, s.denyTo(&rq, &oauthError{"access_denied", rq.denial(u.Reason)}))
 	case stepUpExpired:
 		seeOther(w, s.denyTo(&rq, &oauthError{"access_denied", oauthTimeLimit}))
 	default: // not done yet
 		seeOther(w, s.authenticatorURL(r, id))
 	}
+}
+
+// denial is what a refused step-up's reason becomes on its way through the
+// browser. After a front-channel request it is one that a name which nobody has
+// can come to as well.
+func (rq *oauthRequest) denial(reason string) string {
+	switch {
+	case rq.Pushed, findings[reason] == poor:
+	case reason == ReasonDeclined, reason == ReasonTooManyAttempts, reason == ReasonRetriesExhausted:
+	default:
+		return api.ReasonFaceMismatch
+	}
+	return reason
 }
 
 // errGrant is a code, token or pushed request that is not there, not in time,

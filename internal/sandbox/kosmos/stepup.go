@@ -31,8 +31,9 @@ import (
 //	             v                              |
 //	      [engine compares] --- settle ---------+
 //	             |                 |
-//	   passed, in time       last attempt, declined,      time, in every
-//	             |           user's limit                 state of open
+//	   passed, in time,      last attempt, declined,      time, in every
+//	   user as before        user's limit, user gone      state of open
+//	             |                 |                           |
 //	           match            refused                     expired
 //
 // An attempt is counted before the engine is asked and taken back when there was
@@ -64,7 +65,7 @@ CREATE INDEX IF NOT EXISTS stepups_by_end ON stepups (ended);
 CREATE TABLE IF NOT EXISTS guesses (
 	stepup TEXT NOT NULL,
 	round  INTEGER NOT NULL,
-	who    BLOB NOT NULL,          -- keyed hash of the user whose face was compared
+	who    BLOB NOT NULL,          -- bucket: keyed hash of what is counted and of the name
 	at     INTEGER NOT NULL,
 	PRIMARY KEY (stepup, round)
 ) STRICT;
@@ -76,10 +77,12 @@ const (
 	maxPoor        = 10              // uploads of one step-up that could not be compared
 
 	guessWindow = 15 * time.Minute // in which
-	maxGuesses  = 10               // comparisons with one user may fail, over all step-ups
+	maxGuesses  = 10               // comparisons with one user may fail, over all step-ups; and as many under one typed name
+	maxOpens    = 20               // step-ups may be opened under one typed name; more than a user gets at the bridge
 
 	eventLoginSucceeded = "E_LOGIN_SUCCEEDED" // reference 7.1, as both
 	eventLoginFailed    = "E_LOGIN_FAILED"
+	eventAnswered       = "KOSMOSCOPE_STEPUP_ANSWERED" // by somebody else than our authenticator: it cannot be told with what
 )
 
 // Reasons of a step-up, of a refusal to make one, and of a refused answer.
@@ -236,7 +239,11 @@ func (s *Server) expireStepUp(ctx context.Context, id string, now time.Time) err
 
 // sweepStepUps expires what is due, drops what is personal after PIITTL and the
 // rest after rowTTL.
+//
+// No client can ask for an OpenID step-up by its id, and anybody can open one, so
+// that nothing is kept of it for longer than of the person.
 func (s *Server) sweepStepUps(ctx context.Context, now time.Time) error {
+	const forgotten = `ended > 0 AND (ended <= ? OR kind = ? AND ended <= ?)`
 	return s.store.update(ctx, func(tx *sql.Tx) error {
 		personal, rows := now.Add(-s.opt.PIITTL).UnixMilli(), now.Add(-rowTTL).UnixMilli()
 		for _, q := range []struct {
@@ -246,8 +253,8 @@ func (s *Server) sweepStepUps(ctx context.Context, now time.Time) error {
 			{`UPDATE stepups SET state = ?, reason = '', ended = ? WHERE state = ? AND expires <= ?`,
 				[]any{stepUpExpired, now.UnixMilli(), stepUpOpen, now.UnixMilli()}},
 			{`UPDATE stepups SET request = NULL, answer = NULL, wire = NULL WHERE ended > 0 AND ended <= ? AND request IS NOT NULL`, []any{personal}},
-			{`DELETE FROM events WHERE session IN (SELECT id FROM stepups WHERE ended > 0 AND ended <= ?)`, []any{rows}},
-			{`DELETE FROM stepups WHERE ended > 0 AND ended <= ?`, []any{rows}},
+			{`DELETE FROM events WHERE session IN (SELECT id FROM stepups WHERE ` + forgotten + `)`, []any{rows, kindOAuth2, personal}},
+			{`DELETE FROM stepups WHERE ` + forgotten, []any{rows, kindOAuth2, personal}},
 			{`DELETE FROM guesses WHERE at <= ?`, []any{now.Add(-guessWindow).UnixMilli()}},
 		} {
 			if _, err := tx.ExecContext(ctx, q.query, q.args...); err != nil {
@@ -266,9 +273,23 @@ func (s *Server) code(id string, round int) string {
 	return hex.EncodeToString(s.stepUpHash("code", id, fmt.Sprint(round)))
 }
 
-// who is the name under which the failed comparisons with a user are counted.
-func (s *Server) who(username string) []byte {
-	return s.stepUpHash("who", foldName(username))
+// bucket is where something is counted against a name.
+//
+// What fails in step-ups that an authenticated client made for a user, and in
+// browsers that were recognised as the user before, is counted in that user's own
+// bucket. What fails under a name that somebody merely typed, into the page or
+// into an address, is counted in another one, which refuses nothing but typed
+// names: anybody can type a name, and shall not keep the user out by it.
+type bucket string
+
+const (
+	bucketOwn   bucket = "who"    // failed comparisons with the user
+	bucketTyped bucket = "typed"  // failed comparisons under the typed name
+	bucketOpens bucket = "opened" // step-ups opened under the typed name
+)
+
+func (s *Server) who(b bucket, username string) []byte {
+	return s.stepUpHash(string(b), foldName(username))
 }
 
 func (s *Server) stepUpHash(parts ...string) []byte {
@@ -292,7 +313,7 @@ func (s *Server) challengeable(ctx context.Context, username string) (reason str
 	case err != nil:
 		return "", err
 	}
-	n, err := guessesOf(ctx, s.store.db, s.who(username), s.now())
+	n, err := guessesOf(ctx, s.store.db, s.who(bucketOwn, username), s.now())
 	if err == nil && n >= maxGuesses {
 		reason = ReasonTooManyAttempts
 	}
@@ -311,12 +332,33 @@ func guessesOf(ctx context.Context, q queryer, who []byte, now time.Time) (n int
 	return n, err
 }
 
-// begin uses up the code of an upload and counts it as a comparison with the user
-// that did not pass, which settle corrects. When it returns an error nothing is
-// counted: errState for a step-up that has ended, errReplayed for a code that is
-// not the next one, errLimited when it ended the step-up just now, because there
-// is no attempt left in it or for the user.
-func (s *Server) begin(ctx context.Context, id, code, username string) (round int, err error) {
+// openTyped counts a step-up that is to be opened under a typed name. It asks
+// nobody who that is: all names are answered alike.
+func (s *Server) openTyped(ctx context.Context, username string) (reason string, err error) {
+	now, who := s.now(), s.who(bucketOpens, username)
+	err = s.store.update(ctx, func(tx *sql.Tx) error {
+		n, err := guessesOf(ctx, tx, who, now)
+		if err != nil {
+			return err
+		}
+		if n >= maxOpens {
+			reason = ReasonTooManyAttempts
+			return nil
+		}
+		if _, err := tx.ExecContext(ctx, `INSERT INTO guesses (stepup, round, who, at) VALUES (?, 0, ?, ?)`, randomText(), who, now.UnixMilli()); err != nil {
+			return fmt.Errorf("guesses: %w", err)
+		}
+		return nil
+	})
+	return reason, err
+}
+
+// begin uses up the code of an upload and counts it, in the bucket who, as a
+// comparison that did not pass, which settle corrects. When it returns an error
+// nothing is counted: errState for a step-up that has ended, errReplayed for a
+// code that is not the next one, errLimited when it ended the step-up just now,
+// because there is no attempt left in it or in the bucket.
+func (s *Server) begin(ctx context.Context, id, code string, who []byte) (round int, err error) {
 	now := s.now()
 	limited := false
 	err = s.store.update(ctx, func(tx *sql.Tx) error {
@@ -338,18 +380,17 @@ func (s *Server) begin(ctx context.Context, id, code, username string) (round in
 		if !sameSecret(code, s.code(id, round)) {
 			return errReplayed
 		}
-		who := s.who(username)
 		n, err := guessesOf(ctx, tx, who, now)
 		if err != nil {
 			return err
 		}
 		if n >= maxGuesses {
 			limited = true
-			return endStepUp(ctx, tx, id, stepUpRefused, ReasonTooManyAttempts, now)
+			return refuseStepUp(ctx, tx, id, ReasonTooManyAttempts, now)
 		}
 		if compared >= s.opt.StepUpAttempts { // the process died while it compared the last one
 			limited = true
-			return endStepUp(ctx, tx, id, stepUpRefused, ReasonRetriesExhausted, now)
+			return refuseStepUp(ctx, tx, id, ReasonRetriesExhausted, now)
 		}
 		if _, err := tx.ExecContext(ctx, `UPDATE stepups SET round = round + 1, compared = compared + 1 WHERE id = ?`, id); err != nil {
 			return fmt.Errorf("step-up: %w", err)
@@ -375,20 +416,30 @@ const (
 	same                     // compared, and passed
 )
 
-// settle writes what an upload came to. For same it writes the answer and the
-// state match, in one transaction; wire is what a UWL session is answered with,
-// else nil. errState means that the step-up has ended meanwhile: there is no answer.
-func (s *Server) settle(ctx context.Context, id string, round int, f finding, reason string, answer *stepUpAnswer, wire *wireAnswer) error {
+// settle writes what an upload came to, and returns it. For same it writes the
+// answer and the state match, in one transaction; wire is what a UWL session is
+// answered with, else nil. If the user is not any more who was compared with, it
+// is not same after all. errState means that the step-up has ended meanwhile:
+// there is no answer.
+func (s *Server) settle(ctx context.Context, id string, round int, f finding, reason string, answer *stepUpAnswer, wire *wireAnswer) (finding, error) {
 	var sealedAnswer, sealedWire, cipher []byte
 	var err error
 	if f == same {
 		if sealedAnswer, sealedWire, cipher, err = s.sealAnswer(id, answer, wire); err != nil {
-			return err
+			return undecided, err
 		}
 	}
 	now := s.now()
 	ended := false
 	err = s.store.update(ctx, func(tx *sql.Tx) error {
+		gone := false
+		if f == same {
+			var err error
+			if f, reason, err = s.stillSame(ctx, tx, answer); err != nil {
+				return err
+			}
+			gone = f == different
+		}
 		if f != different {
 			if _, err := tx.ExecContext(ctx, `DELETE FROM guesses WHERE stepup = ? AND round = ?`, id, round); err != nil {
 				return fmt.Errorf("guesses: %w", err)
@@ -407,16 +458,63 @@ func (s *Server) settle(ctx context.Context, id string, round int, f finding, re
 		}
 		switch {
 		case f == same:
-			return writeAnswer(ctx, tx, id, sealedAnswer, sealedWire, cipher, now)
-		case f == different && compared >= s.opt.StepUpAttempts, poorSoFar >= maxPoor:
-			return endStepUp(ctx, tx, id, stepUpRefused, reason, now)
+			return writeAnswer(ctx, tx, id, sealedAnswer, sealedWire, cipher, eventLoginSucceeded, now)
+		case gone, f == different && compared >= s.opt.StepUpAttempts, poorSoFar >= maxPoor:
+			return refuseStepUp(ctx, tx, id, reason, now)
 		}
 		return nil
 	})
 	if err == nil && ended {
 		err = errState
 	}
-	return err
+	if err != nil {
+		return undecided, err
+	}
+	return f, nil
+}
+
+// stillSame tells what a comparison that passed is worth by now: same if its user
+// is as before, different if that wallet may not answer any more, and undecided
+// if it has got other faces meanwhile.
+func (s *Server) stillSame(ctx context.Context, tx *sql.Tx, answer *stepUpAnswer) (finding, string, error) {
+	a, err := s.users.account(ctx, tx, answer.Username)
+	switch {
+	case errors.Is(err, errNoUser):
+		return different, ReasonUserNotEnrolled, nil
+	case err != nil:
+		return undecided, "", err
+	case a.Disabled:
+		return different, ReasonUserDisabled, nil
+	case !a.Enrolled || a.DID != answer.DID:
+		return different, ReasonUserNotEnrolled, nil
+	case a.version != answer.version:
+		return undecided, api.ReasonEngineError, nil
+	}
+	return same, "", nil
+}
+
+// recall turns a match that was read into a refusal if the wallet that answered
+// is not there any more, or may not answer: nobody shall be let in by it. It
+// writes nothing.
+func (s *Server) recall(ctx context.Context, v *stepUp) error {
+	if v.State != stepUpMatch {
+		return nil
+	}
+	if v.Answer == nil { // purged: nothing says any more whose it was
+		v.State = stepUpExpired
+		return nil
+	}
+	wal, err := s.wallet(ctx, v.Answer.Username)
+	switch {
+	case errors.Is(err, errDisabled):
+		v.Reason = ReasonUserDisabled
+	case errors.Is(err, errNoUser), errors.Is(err, errNotEnrolled), err == nil && wal.DID != v.Answer.DID:
+		v.Reason = ReasonUserNotEnrolled
+	default:
+		return err
+	}
+	v.State, v.Answer = stepUpRefused, nil
+	return nil
 }
 
 func b2i(b bool) int {
@@ -426,16 +524,12 @@ func b2i(b bool) int {
 	return 0
 }
 
-func endStepUp(ctx context.Context, tx *sql.Tx, id string, to stepUpState, reason string, now time.Time) error {
-	_, err := tx.ExecContext(ctx, `UPDATE stepups SET state = ?, reason = ?, ended = ? WHERE id = ?`, to, reason, now.UnixMilli(), id)
+func refuseStepUp(ctx context.Context, tx *sql.Tx, id, reason string, now time.Time) error {
+	_, err := tx.ExecContext(ctx, `UPDATE stepups SET state = ?, reason = ?, ended = ? WHERE id = ?`, stepUpRefused, reason, now.UnixMilli(), id)
 	if err != nil {
 		return fmt.Errorf("step-up: %w", err)
 	}
-	event := eventLoginFailed
-	if to == stepUpMatch {
-		event = eventLoginSucceeded
-	}
-	return record(ctx, tx, id, now, event)
+	return record(ctx, tx, id, now, eventLoginFailed)
 }
 
 // declineStepUp ends an open step-up because the person said no.
@@ -445,7 +539,7 @@ func (s *Server) declineStepUp(ctx context.Context, id string) error {
 		if err := openInTime(ctx, tx, id, now); err != nil {
 			return err
 		}
-		return endStepUp(ctx, tx, id, stepUpRefused, ReasonDeclined, now)
+		return refuseStepUp(ctx, tx, id, ReasonDeclined, now)
 	})
 }
 
@@ -488,7 +582,7 @@ func (s *Server) answerStepUp(ctx context.Context, id string, answer *stepUpAnsw
 		if used {
 			return errReplayed
 		}
-		return writeAnswer(ctx, tx, id, sealedAnswer, sealedWire, cipher, now)
+		return writeAnswer(ctx, tx, id, sealedAnswer, sealedWire, cipher, eventAnswered, now)
 	})
 }
 
@@ -503,11 +597,13 @@ func (s *Server) sealAnswer(id string, answer *stepUpAnswer, wire *wireAnswer) (
 	return sealedAnswer, sealedWire, cipher, err
 }
 
-func writeAnswer(ctx context.Context, tx *sql.Tx, id string, answer, wire, cipher []byte, now time.Time) error {
-	if _, err := tx.ExecContext(ctx, `UPDATE stepups SET answer = ?, wire = ?, cipher = ? WHERE id = ?`, answer, wire, cipher, id); err != nil {
+func writeAnswer(ctx context.Context, tx *sql.Tx, id string, answer, wire, cipher []byte, event string, now time.Time) error {
+	_, err := tx.ExecContext(ctx, `UPDATE stepups SET state = ?, reason = '', ended = ?, answer = ?, wire = ?, cipher = ? WHERE id = ?`,
+		stepUpMatch, now.UnixMilli(), answer, wire, cipher, id)
+	if err != nil {
 		return fmt.Errorf("step-up: %w", err)
 	}
-	return endStepUp(ctx, tx, id, stepUpMatch, "", now)
+	return record(ctx, tx, id, now, event)
 }
 
 // wireAnswerOf reads what a UWL session was answered with; nil once purged.

@@ -16,13 +16,17 @@ import (
 // With the real engine: the person who was proofed is recognised in other photos,
 // nobody else is, and an account name that nobody has takes the engine as long.
 func TestStepUpForReal(t *testing.T) {
+	skip := t.Skipf
+	if os.Getenv("KOSMOSCOPE_REQUIRE_MODELS") != "" {
+		skip = t.Fatalf
+	}
 	dir := os.Getenv("KOSMOSCOPE_MODELS")
 	if dir == "" {
 		dir = filepath.Join("..", "..", "..", "bin", "models")
 	}
 	where, err := specimen.FacesDir()
 	if err != nil {
-		t.Skipf("no test faces (npm ci in models/, or KOSMOSCOPE_MODEL_PACKAGES): %v", err)
+		skip("no test faces (npm ci in models/, or KOSMOSCOPE_MODEL_PACKAGES): %v", err)
 	}
 	faces, err := specimen.Faces(where)
 	if err != nil {
@@ -30,11 +34,11 @@ func TestStepUpForReal(t *testing.T) {
 	}
 	v, done, err := realengine.Open(dir, models.SetFull, realengine.Config{Version: "test"})
 	if err != nil {
-		t.Skipf("no models (make build, or KOSMOSCOPE_MODELS): %v", err)
+		skip("no models (make build, or KOSMOSCOPE_MODELS): %v", err)
 	}
 	t.Cleanup(func() { done() })
 	if _, present := v.Models(); !present {
-		t.Skip("the models cannot be used: built without cgo")
+		skip("the models cannot be used: built without cgo")
 	}
 	// variation 0 is the photo itself
 	selfie := func(name string, variation uint64) []byte {

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -658,7 +659,7 @@ func TestBadFaceUploads(t *testing.T) {
 	for name, f := range map[string]faceState{
 		"no account":       s.faceWith(id, nonce, "", alice),
 		"blank account":    s.faceWith(id, nonce, "  ", alice),
-		"long account":     s.faceWith(id, nonce, strings.Repeat("x", 255), alice),
+		"long account":     s.faceWith(id, nonce, strings.Repeat("x", 257), alice),
 		"no photo":         s.faceWith(id, nonce, aliceName),
 		"six photos":       s.faceWith(id, nonce, aliceName, alice, alice, alice, alice, alice, alice),
 		"not multipart":    s.faceCall("POST", "/authenticator/"+id+"/face?x", nil, nil),
@@ -780,11 +781,11 @@ func TestGuessing(t *testing.T) {
 			if f := s.face(s.session("Face"), "somebody", alice); f.State != "match" {
 				t.Errorf("%+v", f)
 			}
+			// Another session is no help.
+			if f := s.face(s.session("Face"), name, alice); f.State != "refused" || f.Reason != "too_many_attempts" {
+				t.Errorf("another session: %+v", f)
+			}
 			if name == aliceName {
-				r := s.v1("POST", "/v1/auth/stepup", `{"user_id":"`+name+`"}`)
-				if r.status != 429 || r.reason(t) != "too_many_attempts" || r.header.Get("Retry-After") == "" {
-					t.Errorf("%d %s", r.status, r.body)
-				}
 				s.clock.add(16 * time.Minute)
 				if f := s.face(s.session("Face"), name, alice); f.State != "match" {
 					t.Errorf("later: %+v", f)
@@ -792,6 +793,105 @@ func TestGuessing(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Ten failures in step-ups that were made for a user end with too_many_attempts,
+// and concern no typed name.
+func TestTooManyAttempts(t *testing.T) {
+	for name, open := range map[string]func(*server) (reply, string){
+		"v1":       func(s *server) (reply, string) { return s.openV1(aliceName) },
+		"workflow": func(s *server) (reply, string) { return s.openWorkflow(aliceName) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := startStepUps(t, &engine{}, nil)
+			fails := 0
+			_, running := open(s)
+			for fails < kosmos.MaxGuesses {
+				r, id := open(s)
+				if id == "" {
+					t.Fatalf("after %d: %d %s", fails, r.status, r.body)
+				}
+				for range min(3, kosmos.MaxGuesses-fails) {
+					s.face(id, "", mallory)
+					fails++
+				}
+			}
+			r, _ := open(s)
+			if r.status != 429 || r.reason(t) != "too_many_attempts" || r.header.Get("Retry-After") != "900" {
+				t.Errorf("%d %s, wait %q", r.status, r.body, r.header.Get("Retry-After"))
+			}
+			if f := s.face(running, "", alice); f.State != "refused" || f.Reason != "too_many_attempts" {
+				t.Errorf("one that was open: %+v", f)
+			}
+			if f := s.face(s.session("Face"), aliceName, alice); f.State != "match" {
+				t.Errorf("a typed name: %+v", f)
+			}
+			s.clock.add(15 * time.Minute)
+			if r, id := open(s); id == "" {
+				t.Errorf("later: %d %s", r.status, r.body)
+			}
+		})
+	}
+}
+
+// Two uploads with one code that were both let in before either was counted.
+func TestOneCodeOneCount(t *testing.T) {
+	s := startStepUps(t, &engine{}, nil)
+	id := s.session("Face")
+	code := s.faceState(id).Nonce
+	var wg sync.WaitGroup
+	got := make([]error, 2)
+	for i := range got {
+		wg.Go(func() { got[i] = s.Begin(t.Context(), id, code, aliceName) })
+	}
+	wg.Wait()
+	if (got[0] == nil) == (got[1] == nil) || !errors.Is(errors.Join(got...), kosmos.ErrReplayed) {
+		t.Errorf("%v", got)
+	}
+	if f := s.faceState(id); f.AttemptsLeft != 2 || f.Nonce == code {
+		t.Errorf("%+v", f)
+	}
+}
+
+// Anybody with the link can post an answer that only the session's creator can
+// judge. The page does not call that recognised, nor does the record.
+func TestAnsweredElsewhere(t *testing.T) {
+	s := startStepUps(t, &engine{}, nil)
+	id := s.session("Face")
+	a := newApp(s)
+	body := a.body("{}")
+	body["data"] = base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("garbage "), 8))
+	if r := a.answer(id, body, a.headers()); r.status != 200 {
+		t.Fatalf("%d %s", r.status, r.body)
+	}
+	check := func(when, says string) {
+		t.Helper()
+		f := s.faceState(id)
+		if f.State != "answered" || f.Reason != "" || !strings.Contains(f.Message, says) || strings.Contains(f.Message, "recognised") || f.Nonce != "" {
+			t.Errorf("%s: %+v", when, f)
+		}
+		page := s.send("GET", "/authenticator/"+id, nil, map[string]string{"Accept": "text/html"})
+		for _, no := range []string{"recognised", "It is you", `class="result success`, `data-status="match"`} {
+			if bytes.Contains(page.body, []byte(no)) {
+				t.Errorf("%s: the page has %q", when, no)
+			}
+		}
+		if !bytes.Contains(page.body, []byte(says)) {
+			t.Errorf("%s: the page lacks %q", when, says)
+		}
+	}
+	check("at once", "answered elsewhere")
+	if got := s.events(id); got != "KOSMOSCOPE_STEPUP_ANSWERED" {
+		t.Errorf("events: %s", got)
+	}
+	if f := s.faceWith(id, "x", aliceName, alice); f.status != 410 || f.State != "answered" {
+		t.Errorf("a photo afterwards: %+v", f)
+	}
+	s.clock.add(2 * time.Hour)
+	if err := s.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	check("after the purge", "was answered")
 }
 
 // A person who is not recognised at once but then is, is recognised.
@@ -924,6 +1024,26 @@ func (s *server) v1(method, path, body string) reply {
 	return s.send(method, path, strings.NewReader(body), map[string]string{"Authorization": "Bearer " + token, "Content-Type": "application/json"})
 }
 
+// openV1 starts a step-up; the id is empty if that was refused.
+func (s *server) openV1(username string) (r reply, id string) {
+	s.t.Helper()
+	body, _ := json.Marshal(map[string]string{"user_id": username})
+	r = s.v1("POST", "/v1/auth/stepup", string(body))
+	id, _ = r.json(s.t)["challenge_id"].(string)
+	return r, id
+}
+
+// openWorkflow does the same in the other profile.
+func (s *server) openWorkflow(username string) (r reply, id string) {
+	s.t.Helper()
+	info := s.send("POST", "/api/r1/system/community_info/fetch", strings.NewReader(`{"dns":"`+s.dns+`","communityName":"default"}`), nil).json(s.t)
+	part := func(name string) string { return info[name].(map[string]any)["id"].(string) }
+	r, _ = s.workflow("POST", "/workflowapi/workflow_instance/tenant/"+part("tenant")+"/community/"+part("community")+"/create",
+		map[string]any{"workflowId": "wf-1", "metaData": map[string]any{"username": username}})
+	id, _ = r.json(s.t)["wfInstanceId"].(string)
+	return r, id
+}
+
 // Against our guess: only the call that starts it is documented.
 func TestStepUpV1(t *testing.T) {
 	s := startStepUps(t, &engine{}, nil)
@@ -963,7 +1083,7 @@ func TestStepUpV1(t *testing.T) {
 	}
 	result := func(id, name string) {
 		t.Helper()
-		golden(t, "stepup_v1_"+name, s.v1("GET", "/v1/auth/stepup/"+id, "").body, id, "<id>")
+		golden(t, "stepup_v1_"+name, s.v1("GET", "/v1/auth/stepup/"+id, "").body, id, "<id>", aliceName, "<user>")
 	}
 	id := ask()
 	result(id, "pending")
@@ -1156,16 +1276,11 @@ func TestAuthenticatorPage(t *testing.T) {
 	if r := get("/authenticator/"+uuid.NewString(), ""); r.status != 404 || !bytes.Contains(r.body, []byte("This link is not valid")) {
 		t.Errorf("%d", r.status)
 	}
-	for _, name := range []string{"src=\"", "href=\"/authenticator/"} {
-		_, rest, ok := bytes.Cut(page.body, []byte(name))
-		file, _, _ := bytes.Cut(rest, []byte(`"`))
-		path := string(file)
-		if !ok {
-			t.Fatalf("no %s", name)
-		}
-		if strings.HasPrefix(name, "href") {
-			path = "/authenticator/" + path
-		}
+	files := regexp.MustCompile(`/static/[^"]+`).FindAllString(string(page.body), -1)
+	if len(files) != 3 { // a script and two styles
+		t.Errorf("files %v", files)
+	}
+	for _, path := range files {
 		if r := s.send("GET", path, nil, nil); r.status != 200 || !strings.Contains(r.header.Get("Cache-Control"), "immutable") || len(r.body) == 0 {
 			t.Errorf("%s: %d", path, r.status)
 		}

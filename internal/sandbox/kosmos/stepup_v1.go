@@ -87,13 +87,18 @@ func (s *Server) v1StepUpResult(w http.ResponseWriter, r *http.Request) {
 		s.internal(w, "read a step-up", err)
 		return
 	}
+	if err := s.recall(r.Context(), v); err != nil {
+		s.internal(w, "read a step-up", err)
+		return
+	}
 	answer := struct {
 		ChallengeID string   `json:"challenge_id"`
+		UserID      string   `json:"user_id,omitempty"` // as the user was asked for; absent once purged
 		Status      string   `json:"status"`
 		MatchResult string   `json:"match_result"`
 		Confidence  *float64 `json:"confidence"`
 		Own         any      `json:"kosmoscope,omitempty"`
-	}{ChallengeID: v.ID}
+	}{ChallengeID: v.ID, UserID: v.Username}
 	answer.Status, answer.MatchResult = v1StepUpState(v.State)
 	switch {
 	case v.State == stepUpMatch && v.Answer != nil:

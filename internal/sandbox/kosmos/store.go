@@ -105,7 +105,7 @@ type request struct {
 	Firstname     string          `json:"firstname,omitempty"`
 	Lastname      string          `json:"lastname,omitempty"`
 	Callback      string          `json:"callback,omitempty"`
-	Username      string          `json:"username,omitempty"` // docuverify: the user it is for; /v1: the one whose level is told
+	Username      string          `json:"username,omitempty"` // the user it is for
 }
 
 const (

@@ -23,8 +23,10 @@ import (
 )
 
 // userSchema holds the users and their wallets. What is personal of a user is
-// sealed under a data key of that user, which the row itself holds, sealed: with
-// the row, or with a new data key, everything that the old key sealed is gone.
+// sealed under a data key of that user, which the row itself holds, sealed with
+// the key in the file beside the database. When the row goes, or gets a new data
+// key, what the old one sealed does not open from this database any more. A copy
+// made before still opens for whoever has a copy of that file too.
 const userSchema = `
 CREATE TABLE IF NOT EXISTS users (
 	name     BLOB PRIMARY KEY,     -- keyed hash of the username
@@ -40,7 +42,7 @@ CREATE TABLE IF NOT EXISTS wallets (
 	uid       TEXT PRIMARY KEY,    -- of the user
 	did       TEXT NOT NULL UNIQUE,
 	key       BLOB NOT NULL,       -- sealed under the data key: private key
-	faces     BLOB NOT NULL,       -- sealed under the data key: face templates
+	faces     BLOB NOT NULL,       -- sealed under the data key: templates of the last selfie and portrait, then of the first ones if they are others
 	document  BLOB NOT NULL,       -- keyed hash of number, names and birth date; empty if one of them is missing
 	consent   TEXT NOT NULL,       -- version of the words that the person agreed to
 	consented INTEGER NOT NULL,
@@ -75,6 +77,7 @@ type Directory struct {
 var (
 	ErrNoUser      = errNoUser
 	ErrNotEnrolled = errNotEnrolled
+	ErrSeeded      = errors.New("kosmos: this user is in the tenant's records and would be back with the next start; disable the user, or clear the enrolment")
 )
 
 // UserInfo is one user. It is personal data.
@@ -99,6 +102,7 @@ const (
 
 	ActionDisabled = "user_disabled"
 	ActionEnabled  = "user_enabled"
+	ActionRemoved  = "user_removed"
 	ActionCleared  = "enrolment_cleared"
 	ActionEnrolled = "enrolment_created"
 	ActionReplaced = "enrolment_replaced"
@@ -212,7 +216,7 @@ func (d *Directory) ClearEnrolment(ctx context.Context, username, reason string)
 		if _, err := tx.ExecContext(ctx, `DELETE FROM wallets WHERE uid = ?`, a.UID); err != nil {
 			return err
 		}
-		// With a new data key, what a copy of the database still holds does not open with this one.
+		// With a new data key, what the files of the database still hold of the wallet does not open with what is in it.
 		key, sealed, err := d.newDataKey(a.UID)
 		if err != nil {
 			return err
@@ -222,17 +226,45 @@ func (d *Directory) ClearEnrolment(ctx context.Context, username, reason string)
 		return err
 	})
 	if err == nil {
-		// The log of the database still holds the old pages. While another process
-		// reads, this leaves them there, and the next checkpoint takes them.
-		_, _ = d.store.db.ExecContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`)
+		d.checkpoint(ctx)
 	}
 	return err
 }
 
-// Audit lists what was done to a user, oldest first. ErrNoUser if there is none.
+// Remove removes a user, enrolled or only known: the name, the wallet and the
+// data key go for good, and the next proofing of that name is of somebody new.
+// What stays is the audit, which does not name the user. reason is for the audit
+// and is required. ErrNoUser, or ErrSeeded.
+func (d *Directory) Remove(ctx context.Context, username, reason string) error {
+	err := d.operate(ctx, username, ActionRemoved, reason, func(tx *sql.Tx, a *account) error {
+		if _, ok := seeded(a.Username); ok {
+			return ErrSeeded
+		}
+		for _, q := range []string{`DELETE FROM wallets WHERE uid = ?`, `DELETE FROM users WHERE uid = ?`} {
+			if _, err := tx.ExecContext(ctx, q, a.UID); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		d.checkpoint(ctx)
+	}
+	return err
+}
+
+// checkpoint empties the log of the database, which still holds the pages as they
+// were. While another process reads, they stay, and the next checkpoint takes them.
+func (d *Directory) checkpoint(ctx context.Context) {
+	_, _ = d.store.db.ExecContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`)
+}
+
+// Audit lists what was done to a user, or to one of that name who was removed,
+// oldest first. ErrNoUser if there is and was none.
 func (d *Directory) Audit(ctx context.Context, username string) ([]AuditRecord, error) {
-	if _, err := d.account(ctx, d.store.db, username); err != nil {
-		return nil, err
+	_, missing := d.account(ctx, d.store.db, username)
+	if missing != nil && !errors.Is(missing, errNoUser) {
+		return nil, missing
 	}
 	rows, err := d.store.db.QueryContext(ctx, `SELECT at, actor, action, who, reason FROM audit WHERE who = ? ORDER BY id`, d.nameKey(username))
 	if err != nil {
@@ -254,7 +286,13 @@ func (d *Directory) Audit(ctx context.Context, username string) ([]AuditRecord, 
 		r.At, r.Reason = time.UnixMilli(at), string(reason)
 		all = append(all, r)
 	}
-	return all, rows.Err()
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("audit: %w", err)
+	}
+	if len(all) == 0 {
+		return nil, missing
+	}
+	return all, nil
 }
 
 // operate carries out what an operator asked for, in one transaction with its audit record.
@@ -284,26 +322,31 @@ func (d *Directory) audit(ctx context.Context, tx *sql.Tx, who []byte, actor, ac
 }
 
 const (
-	maxUsername = 256 // bytes
+	maxUsername = 256 // bytes, also of one that is typed
 	maxReason   = 500 // bytes
 )
 
-// validUsername says whether a new user may have this name.
+const usernameRule = "text of at most 256 bytes without space around it" // maxUsername
+
+// validUsername says whether a new user may have this name. One with space around
+// it could not be typed: what the authenticator is told is trimmed.
 func validUsername(name string) bool {
-	return len(name) <= maxUsername && strings.TrimSpace(name) != "" &&
+	return len(name) <= maxUsername && name != "" && strings.TrimSpace(name) == name &&
 		!strings.ContainsFunc(name, func(r rune) bool { return r == utf8.RuneError || unicode.IsControl(r) })
 }
 
-// foldName is the one form of all usernames that differ in case alone. They are
-// one user: clients compare names without regard to case (reference 4.2), so two
-// users whose names do so would each be taken for the other.
+// foldName is the one form of all usernames that differ only in the case of
+// ASCII letters. They are one user: clients compare names without regard to case
+// (reference 4.2), so two users whose names do so would each be taken for the
+// other. Other letters count as they are, as in package blockid: by Unicode's
+// rules a long s is an s and the Kelvin sign a k, so whoever enrols under a
+// look-alike would answer for somebody whom the caller keeps apart.
 func foldName(name string) string {
 	return strings.Map(func(r rune) rune {
-		least := r
-		for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
-			least = min(least, f)
+		if 'a' <= r && r <= 'z' {
+			r -= 'a' - 'A'
 		}
-		return least
+		return r
 	}, name)
 }
 
@@ -405,9 +448,18 @@ type sealedKey struct {
 
 // open opens the wallet of an account that is enrolled.
 func (a *account) open() (*wallet, error) {
-	w := &wallet{Username: a.Username, UID: a.UID, DID: a.DID}
-	if err := openJSON(a.data, "wallets/faces/"+a.UID, a.faces, &w.References); err != nil {
+	w := &wallet{Username: a.Username, UID: a.UID, DID: a.DID, version: a.version}
+	var faces [][]byte
+	if err := openJSON(a.data, "wallets/faces/"+a.UID, a.faces, &faces); err != nil {
 		return nil, err
+	}
+	switch len(faces) {
+	case 2: // enrolled once, or replaced before the first ones were kept: they are what later ones have to be like
+		w.References, w.Anchors = faces, faces
+	case 4:
+		w.References, w.Anchors = faces[:2:2], faces[2:]
+	default:
+		return nil, fmt.Errorf("wallets.faces: %w", errUnsealed)
 	}
 	var k sealedKey
 	if err := openJSON(a.data, "wallets/key/"+a.UID, a.key, &k); err != nil {
@@ -463,7 +515,7 @@ func (s *Server) seed(ctx context.Context) error {
 	})
 }
 
-// knownUser finds a user by name, without regard to case: errNoUser if there is none.
+// knownUser finds a user by name, as foldName reads it: errNoUser if there is none.
 func (s *Server) knownUser(ctx context.Context, username string) (userRow, error) {
 	a, err := s.users.account(ctx, s.store.db, username)
 	if err != nil {
@@ -497,8 +549,8 @@ func answering(a *account, err error) (*wallet, error) {
 	return a.open()
 }
 
-// putWallet gives a user a wallet, or new faces to the one that is there: its
-// DID and key stay.
+// putWallet gives a user a wallet, or new faces (as wallets.faces) to the one
+// that is there: its DID and key stay.
 func (d *Directory) putWallet(ctx context.Context, tx *sql.Tx, a *account, curve blockid.Curve, faces [][]byte, document []byte, c consent) error {
 	sealedFaces, err := sealJSON(a.data, "wallets/faces/"+a.UID, faces)
 	if err != nil {

@@ -68,7 +68,10 @@ func (s *Server) v1Create(w http.ResponseWriter, r *http.Request) {
 	rq := &request{
 		Profile: profileV1, DocumentTypes: types, Liveness: ask.LivenessMode, Selfie: true, Callback: ask.CallbackURL,
 	}
-	rq.Username, _ = ask.Metadata[v1MetadataUser].(string)
+	if rq.Username, _ = ask.Metadata[v1MetadataUser].(string); rq.Username != "" && !validUsername(rq.Username) {
+		invalid("metadata." + v1MetadataUser + " must be " + usernameRule)
+		return
+	}
 	id, err := s.newSession(r, rq)
 	if err != nil {
 		s.internal(w, "create a session", err)

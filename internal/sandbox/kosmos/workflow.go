@@ -135,6 +135,10 @@ func (s *Server) workflowResult(w http.ResponseWriter, r *http.Request) {
 		guessUnknownInstance.write(w)
 		return
 	}
+	if err := s.recall(r.Context(), v); err != nil {
+		s.internal(w, "read a step-up", err)
+		return
+	}
 	s.reply(w, a, workflowState(v, n.round > 0), true)
 }
 
