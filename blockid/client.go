@@ -234,6 +234,9 @@ type call struct {
 	// clear accepts an answer that is not sealed. Calls that change something
 	// have it; their answers are no verdicts.
 	clear bool
+	// published refuses a sealed answer that names another key than the one that
+	// the service publishes. Without it the answer's word is taken, see open.
+	published bool
 	// raw takes the answer as it is: what is sealed in it is not for us to open
 	// here, or not by the service.
 	raw bool
@@ -283,7 +286,7 @@ func (c *Client) do(ctx context.Context, k call) (answer, error) {
 // something is repeated only when the service refused it.
 func retryWithNewKeys(err error, k call) bool {
 	var e *Error
-	return errors.As(err, &e) && e.Kind == KindDecrypt && (!k.clear || e.HTTPStatus >= 400)
+	return errors.As(err, &e) && (e.Kind == KindDecrypt && (!k.clear || e.HTTPStatus >= 400) || e.Kind == KindUntrustedAnswer && k.published)
 }
 
 func (c *Client) attempt(ctx context.Context, r *route, k call, body []byte) (answer, error) {
@@ -407,7 +410,9 @@ func (s *sealedText) UnmarshalJSON(b []byte) error {
 // one we know, that one is used: the service has rotated its key, and answers
 // with the new one. (Inference from first-party scripts, which always use the
 // answer's key.) Both came from an allowed host over TLS, which is where trust
-// begins.
+// begins: a seal proves no more than TLS does. A published call is stricter, and
+// looks for a rotated key where the service publishes it; but that comes over TLS
+// too.
 func (c *Client) open(r *route, k call, shared *SharedKey, answer []byte) (plain []byte, opened bool, err error) {
 	var env envelope
 	if err := unmarshalLenient(answer, &env); err != nil {
@@ -426,6 +431,9 @@ func (c *Client) open(r *route, k call, shared *SharedKey, answer []byte) (plain
 		return nil, false, &Error{Kind: KindDecrypt, HTTPStatus: 200, detail: "answer cannot be opened", err: ErrCiphertext}
 	}
 	if p := string(env.PublicKey); p != "" && p != r.key.text {
+		if named, err := ParsePublicKey(c.cfg.Curve, p); k.published && (err != nil || named.text != r.key.text) {
+			return nil, false, &Error{Kind: KindUntrustedAnswer, HTTPStatus: 200, detail: "answer was not sealed with the key that the service publishes"}
+		}
 		if shared, err = c.sharedForAnswer(k, p); err != nil {
 			return nil, false, &Error{Kind: KindDecrypt, HTTPStatus: 200, detail: "answer names a key we cannot use", err: err}
 		}

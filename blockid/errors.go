@@ -40,7 +40,8 @@ const (
 	// tenant's curve.
 	KindAnswerKey Kind = "answer_key"
 	// KindUntrustedAnswer: the answer to a session is not signed for by the
-	// wallet it names: user info knows no such wallet, or with another key.
+	// wallet it names: user info knows no such wallet, or with another key; or the
+	// answer of a service names another key than the service publishes.
 	KindUntrustedAnswer Kind = "untrusted_answer"
 	// KindMalformed: an answer that is not what the protocol says: a web
 	// page, a redirect, broken or contradictory JSON, too many bytes.

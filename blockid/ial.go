@@ -125,7 +125,7 @@ func (c *Client) IAL(ctx context.Context, username string) (*IAL, error) {
 		return nil, err
 	}
 	i, err := ParseIAL(a.plain)
-	if err == nil && !sameUser(i.Username, username) {
+	if err == nil && !SameUser(i.Username, username) {
 		err = malformed("answer is about another user")
 	}
 	if err != nil {
@@ -166,7 +166,7 @@ func ParseIAL(plain []byte) (*IAL, error) {
 		w := Wallet{DID: did, Level: parseLevel(d.Value)}
 		for _, p := range d.Proofs {
 			proof, err := parseIALProof(p.Type, p.Proof)
-			if err != nil || proof.Recipient != "" && !sameUser(proof.Recipient, i.Username) {
+			if err != nil || proof.Recipient != "" && !SameUser(proof.Recipient, i.Username) {
 				w.Unreadable++
 				continue
 			}

@@ -284,15 +284,18 @@ func (c *Client) Authenticate(ctx context.Context, s UWLSession, username string
 	}
 	u.UserIDs = info.UserIDs
 	for _, id := range info.UserIDs {
-		u.Belongs = u.Belongs || sameUser(id, username)
+		u.Belongs = u.Belongs || SameUser(id, username)
 	}
 	return u, nil
 }
 
-// sameUser compares user names as the vendor's helpers do, without regard to
-// case, but for ASCII letters only: by Unicode's rules names would be the same
-// that a directory keeps apart.
-func sameUser(a, b string) bool {
+// SameUser reports whether two user names are one user's. It is the one rule for
+// that here, of every lookup and every answer that names its user: as with the
+// vendor's helpers case makes no difference, but that of ASCII letters only. By
+// Unicode's rules names would be the same that a directory keeps apart: "ſ" is an
+// "s" there, and the sign for Kelvin a "k", so that whoever may choose a name
+// could choose one that passes for somebody else's.
+func SameUser(a, b string) bool {
 	if len(a) != len(b) {
 		return false
 	}
@@ -440,7 +443,7 @@ func (c *Client) FetchUser(ctx context.Context, authModule, username string) (*U
 		for _, u := range users {
 			if u.Username == username {
 				exact = append(exact, u)
-			} else if sameUser(u.Username, username) {
+			} else if SameUser(u.Username, username) {
 				alike = append(alike, u)
 			}
 		}

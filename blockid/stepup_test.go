@@ -546,6 +546,20 @@ func TestWorkflow(t *testing.T) {
 	if r, err = c.WorkflowNode(ctx, w, "face"); err != nil || r.Status != blockid.WorkflowCompleted {
 		t.Error(r, err)
 	}
+	// A key that the service does not publish, however good the seal.
+	f.set(func() {
+		clear(f.hits)
+		f.override[pathWFNode] = func(rw http.ResponseWriter, r *http.Request) {
+			stranger := newFakeKey("secp256k1")
+			writeJSON(rw, 200, map[string]string{"data": stranger.seal(r.Header.Get("publickey"), golden(t, "workflow.node.json")), "publicKey": stranger.public()})
+		}
+	})
+	if r, err = c.WorkflowNode(ctx, w, "face"); blockid.KindOf(err) != blockid.KindUntrustedAnswer || r != nil {
+		t.Error(r, err)
+	}
+	if a, b := f.count(pathWFNode), f.count(pathInfo); a != 2 || b != 1 {
+		t.Errorf("%d attempts, %d refreshes", a, b)
+	}
 	// Some answers come in clear; the caller is told so.
 	f.set(func() {
 		f.override[pathWFNode] = func(w http.ResponseWriter, r *http.Request) {
@@ -587,6 +601,21 @@ func TestWorkflow(t *testing.T) {
 	elsewhere := f.client(t, func(cfg *blockid.Config) { cfg.WorkflowBase = f.srv.URL + "/workflowapi/" })
 	if _, err := elsewhere.CreateWorkflow(ctx, "wf-liveid", nil); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestSameUser(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		same bool
+	}{
+		{"stella@example.test", "STELLA@Example.Test", true}, {"", "", true}, {"j", "J", true}, {"é", "é", true},
+		{"\u017ftella", "stella", false}, {"\u212aate", "kate", false}, {"\u212aate", "Kate", false}, {"é", "É", false}, {"stra\u00dfe", "strasse", false},
+		{"j", "j ", false}, {"j", "", false}, {"[", "{", false}, {"@", "`", false},
+	} {
+		if blockid.SameUser(c.a, c.b) != c.same || blockid.SameUser(c.b, c.a) != c.same {
+			t.Errorf("%q and %q: not %v", c.a, c.b, c.same)
+		}
 	}
 }
 
@@ -649,10 +678,18 @@ func TestV1StepUp(t *testing.T) {
 	for body, kind := range map[string]blockid.Kind{
 		`{"challenge_id":"ch-2","match_result":"match"}`: blockid.KindMalformed, `{}`: blockid.KindMalformed,
 		`{"match_result":"no_match","match_result":"match"}`: blockid.KindMalformed, `{"code":404,"message":"m"}`: blockid.KindNotFound,
+		`{"match_result":"match","user_id":""}`: blockid.KindMalformed, `{"match_result":"match","user_id":{"name":"j"}}`: blockid.KindMalformed,
+		`{"match_result":"match","user_id":["j"]}`: blockid.KindMalformed, `{"match_result":"match","user_id":true}`: blockid.KindMalformed,
 	} {
 		answer = body
 		if r, err := c.StepUpResult(ctx, "ch-1"); blockid.KindOf(err) != kind {
 			t.Errorf("%s: %+v %v", body, r, err)
+		}
+	}
+	for user, want := range map[string]string{`null`: "", `"j.doe"`: "j.doe", `17`: "17"} {
+		answer = `{"match_result":"match","user_id":` + user + `}`
+		if r, err := c.StepUpResult(ctx, "ch-1"); err != nil || r.UserID != want {
+			t.Errorf("%s: %v", user, err)
 		}
 	}
 	if _, err := c.StepUpResult(ctx, ".."); blockid.KindOf(err) != blockid.KindInvalid {

@@ -43,7 +43,7 @@ type V1StepUpResult struct {
 	WireStatus  string   // "status", if there is one
 	MatchResult string   // as the service spelled it
 	Confidence  *float64 // nil unless it is a number from 0 to 1
-	UserID      string   // whom the answer says it is about; may be empty
+	UserID      string   // whom the answer says it is about; "" if it does not say
 
 	// Extra holds top-level fields that this package does not know.
 	Extra map[string]json.RawMessage
@@ -128,9 +128,10 @@ func parseV1StepUpResult(b []byte) (*V1StepUpResult, string, error) {
 	r := &V1StepUpResult{}
 	var id string
 	var confidence any
+	var user json.RawMessage
 	var err error
 	r.Extra, err = decodeObject(b, map[string]any{
-		"challenge_id": &id, "status": &r.WireStatus, "match_result": &r.MatchResult, "confidence": &confidence, "user_id": &r.UserID,
+		"challenge_id": &id, "status": &r.WireStatus, "match_result": &r.MatchResult, "confidence": &confidence, "user_id": &user,
 	})
 	if err != nil {
 		return nil, "", &Error{Kind: KindMalformed, detail: "answer is broken JSON", err: err}
@@ -140,6 +141,15 @@ func parseV1StepUpResult(b []byte) (*V1StepUpResult, string, error) {
 			return nil, "", e
 		}
 		return nil, "", malformed("answer has neither match_result nor status")
+	}
+	// Whom it is about must be readable if it is there: what cannot be compared
+	// with the user who was asked must not count as left out.
+	if len(user) > 0 && string(user) != "null" {
+		var name scalar
+		if err := json.Unmarshal(user, &name); err != nil || name == "" {
+			return nil, "", malformed("user_id is no name")
+		}
+		r.UserID = string(name)
 	}
 	if n, ok := confidence.(float64); ok && n >= 0 && n <= 1 {
 		r.Confidence = &n

@@ -120,7 +120,9 @@ const (
 type WorkflowResult struct {
 	Status     WorkflowStatus
 	WireStatus string
-	// Sealed reports whether the answer came encrypted. Some come in clear.
+	// Sealed reports whether the answer came encrypted, for the instance's own key
+	// and with the one that the service publishes. Some come in clear. Who holds the
+	// published key, TLS alone says, so that Sealed proves no more than TLS does.
 	Sealed bool
 	// Body holds the other fields.
 	Body map[string]json.RawMessage
@@ -136,7 +138,9 @@ func (r WorkflowResult) GoString() string { return r.String() }
 func (r WorkflowResult) LogValue() slog.Value { return slog.StringValue(r.String()) }
 
 // WorkflowNode reads the state of one node of an instance; of w it needs ID and
-// Key.
+// Key. An answer that names another key than the service publishes, also when
+// asked for it anew, is KindUntrustedAnswer. (That every service publishes its key
+// is documented, reference 1.3; that its answers name that key is inferred.)
 func (c *Client) WorkflowNode(ctx context.Context, w WorkflowInstance, nodeID string) (*WorkflowResult, error) {
 	const op = "workflow.node"
 	if !segment(w.ID) || w.Key == nil || !segment(nodeID) {
@@ -147,7 +151,7 @@ func (c *Client) WorkflowNode(ctx context.Context, w WorkflowInstance, nodeID st
 		return nil, asError(err, op, ServiceWorkflow)
 	}
 	a, err := c.do(ctx, call{
-		op: op, service: ServiceWorkflow, method: http.MethodGet, key: w.Key, clear: true,
+		op: op, service: ServiceWorkflow, method: http.MethodGet, key: w.Key, clear: true, published: true,
 		path: "/workflow_instance/" + url.PathEscape(w.ID) + place + "/node/" + url.PathEscape(nodeID),
 	})
 	if err != nil {

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -92,7 +93,11 @@ func (b *BlockID) Poll(ctx context.Context, up proof.Upstream) (journey.Progress
 	if err != nil {
 		return journey.Progress{}, translate(err)
 	}
-	outcome, err := b.outcome(r)
+	x, broken := readExtension(r.Extra)
+	if broken != nil && r.Status == blockid.StatusSuccess {
+		return journey.Progress{}, broken
+	}
+	outcome, err := b.outcome(r, x)
 	if err != nil {
 		return journey.Progress{}, err
 	}
@@ -100,7 +105,7 @@ func (b *BlockID) Poll(ctx context.Context, up proof.Upstream) (journey.Progress
 		return journey.Progress{}, &proof.Error{Code: proof.CodeUpstream, Reason: proof.ReasonUpstreamMalformed, Message: "1Kosmos said success and sent no document"}
 	}
 	p := progress{Outcome: outcome}
-	if err := p.settle(r.Status, reasonOf(r)); err != nil {
+	if err := p.settle(r.Status, x, reasonOf(r, x)); err != nil {
 		return journey.Progress{}, err
 	}
 	return journey.Progress(p), nil
@@ -109,14 +114,15 @@ func (b *BlockID) Poll(ctx context.Context, up proof.Upstream) (journey.Progress
 // progress is journey.Progress while it is being made out of an answer.
 type progress journey.Progress
 
-// settle says what the client's status means; failed is why, if it means failure.
-func (p *progress) settle(s blockid.Status, failed proof.Reason) error {
+// settle says what the client's status means. x is the answer's block, if it has
+// one; failed is why, if it means failure.
+func (p *progress) settle(s blockid.Status, x *extension, failed proof.Reason) error {
 	switch s {
 	case blockid.StatusPending:
 		p.Status = proof.InProgress
 	case blockid.StatusSuccess:
 		p.Status = proof.Verified
-		p.believe()
+		p.believe(x)
 	case blockid.StatusFailed:
 		p.Status, p.Reason = proof.Failed, failed
 	case blockid.StatusExpired:
@@ -129,17 +135,18 @@ func (p *progress) settle(s blockid.Status, failed proof.Reason) error {
 	return nil
 }
 
-// believe takes back a success that contradicts its own checks.
-func (p *progress) believe() {
-	if slices.ContainsFunc(p.Outcome.Checks, func(c proof.Check) bool { return c.Outcome == proof.CheckFail }) {
-		p.Status, p.Reason, p.Asserted = proof.Failed, proof.ReasonProviderRejected, journey.Assertion{}
+// believe takes back a success that contradicts itself: by a check that failed or
+// could not tell, or by a reason against it in its own block.
+func (p *progress) believe(x *extension) {
+	if x != nil && x.Reason != "" || slices.ContainsFunc(p.Outcome.Checks, func(c proof.Check) bool { return c.Outcome != proof.CheckPass }) {
+		p.Status, p.Reason, p.Asserted = proof.Failed, cmp.Or(x.reason(), proof.ReasonProviderRejected), journey.Assertion{}
 	}
 }
 
 // reasonOf finds the most exact reason. The catalogue of IDV codes is known by
 // name and by the texts that 1Kosmos' own app shows for them (reference 2.7).
-func reasonOf(r *blockid.IDVResult) proof.Reason {
-	if reason := readExtension(r.Extra).reason(); reason != "" {
+func reasonOf(r *blockid.IDVResult, x *extension) proof.Reason {
+	if reason := x.reason(); reason != "" {
 		return reason
 	}
 	if r.Failure == nil {
@@ -169,7 +176,7 @@ func reasonOf(r *blockid.IDVResult) proof.Reason {
 	}
 }
 
-func (b *BlockID) outcome(r *blockid.IDVResult) (proof.Outcome, error) {
+func (b *BlockID) outcome(r *blockid.IDVResult, x *extension) (proof.Outcome, error) {
 	o := proof.Outcome{Framework: b.framework}
 	if d := r.Document; d != nil {
 		o.Claims = claims(d, r.RequestedType)
@@ -181,12 +188,9 @@ func (b *BlockID) outcome(r *blockid.IDVResult) (proof.Outcome, error) {
 			}
 		}
 	}
-	if x := readExtension(r.Extra); x != nil {
+	if x != nil {
 		o.Evidence = nil
 		x.outcome(&o)
-		if o.Framework == "" {
-			o.Framework = b.framework
-		}
 	}
 	return o, nil
 }
@@ -257,8 +261,12 @@ func (b *BlockID) Assurance(ctx context.Context, userIdentifier string) (journey
 		return journey.Assertion{}, translate(err)
 	}
 	// What the local 1Kosmos asserts of a person whom only its own engine verified
-	// is no level of 1Kosmos'.
-	if x := readExtension(ial.Extra); x != nil && x.Assessed != nil && !*x.Assessed {
+	// is no level of 1Kosmos'; and which it is, a broken block does not say.
+	x, broken := readExtension(ial.Extra)
+	if broken != nil {
+		return journey.Assertion{}, broken
+	}
+	if x != nil && x.Assessed != nil && !*x.Assessed {
 		return journey.Assertion{}, nil
 	}
 	return assertion(ial.At(b.now())), nil

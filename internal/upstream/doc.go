@@ -6,12 +6,15 @@
 // The four ways of a step-up differ in what makes an answer worth believing:
 //
 //	uwl       sealed with the key that user info has for the wallet it names
-//	workflow  sealed by the service for this very instance, and names the user
+//	workflow  sealed for this very instance with the key that the service
+//	          publishes, and names the user; proves no more than TLS
 //	oidc      signed ID token with our nonce, and names the user
-//	v1        TLS and our token; the challenge was made for the user
+//	v1        TLS and our token; the challenge was made for the user, and names
+//	          nobody else
 //
-// Only that yields a match. All that is unsealed, unknown, contradictory or about
-// somebody else is an error or no_match; package stepuptest holds all four to it.
+// Which key is whose comes over TLS in all of them. Only that yields a match. All
+// that is unsealed, unknown, broken, contradictory or about somebody else is an
+// error or no_match; package stepuptest holds all four to it.
 //
 // The real 1Kosmos and the local one are the same to it. What it can learn only
 // from the local one (scores, the engine's own reason) it reads from an

@@ -26,7 +26,7 @@ var kinds = map[blockid.Kind]struct {
 	blockid.KindDecrypt:         {proof.CodeUpstream, proof.ReasonUpstreamCiphertext, "an answer of 1Kosmos could not be decrypted"},
 	blockid.KindMalformed:       {proof.CodeUpstream, proof.ReasonUpstreamMalformed, "1Kosmos answered something that is not of its protocol"},
 	blockid.KindAnswerKey:       {proof.CodeUpstream, proof.ReasonAnswerKey, "the key of an answer is no key on the curve of this tenant"},
-	blockid.KindUntrustedAnswer: {proof.CodeUpstream, proof.ReasonAnswerUntrusted, "an answer was not given with the key of the LiveID that it names"},
+	blockid.KindUntrustedAnswer: {proof.CodeUpstream, proof.ReasonAnswerUntrusted, "an answer was not given with the key that it must be given with"},
 	blockid.KindUntrustedHost:   {proof.CodeUpstream, proof.ReasonUpstreamMalformed, "1Kosmos named a host that is not allowed for this tenant"},
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/google/uuid"
 
+	"github.com/kosmoscope/kosmoscope/blockid"
 	"github.com/kosmoscope/kosmoscope/internal/journey"
 	"github.com/kosmoscope/kosmoscope/internal/proof"
 )
@@ -61,7 +62,8 @@ type OIDCConfig struct {
 	AllowedHosts []string     // NAME or NAME:PORT that metadata may lead to, besides the host of DiscoveryURL
 
 	// Eligibility tells, as StepUp.Open does, that the user cannot be challenged.
-	// Nil if the tenant gives no access for asking; then the provider says so at the end.
+	// Nil if the tenant gives no access for asking; then the provider says so at the
+	// end, or only that nobody was recognised.
 	Eligibility func(ctx context.Context, userIdentifier string) error
 	Now         func() time.Time // default time.Now
 }
@@ -540,10 +542,10 @@ func (o *OIDC) judge(p *oidcProvider, c oidcClaims, s oidcSession, user string) 
 	if recognised == "" {
 		return untrusted("the ID token does not say who was recognised")
 	}
-	if !sameUser(recognised, user) {
+	if !blockid.SameUser(recognised, user) {
 		return someoneElse, nil
 	}
-	return readExtension(c).matched()
+	return matched(readExtension(c))
 }
 
 // done reports whether the token says that one of the accepted methods was used.

@@ -83,7 +83,8 @@ func refused(reason proof.Reason, err error) *proof.Error {
 func translateOpen(err error) error {
 	var e *blockid.Error
 	if errors.As(err, &e) && e.HTTPStatus >= 400 && e.HTTPStatus < 500 {
-		if reason := readExtension(e.Extra).reason(); refusals[reason] != "" {
+		x, _ := readExtension(e.Extra) // a broken one: an error all the same
+		if reason := x.reason(); refusals[reason] != "" {
 			r := refused(reason, err)
 			r.RetryAfter = e.RetryAfter
 			return r
@@ -125,17 +126,20 @@ const (
 	wireNoMatch = "no_match"
 )
 
-// matched is the verdict of an answer that says match, with what the block adds
-// if there is one. A match that its own block takes back is none.
-func (x *extension) matched() (journey.StepUpProgress, error) {
+// matched is the verdict of an answer that says match, by what readExtension
+// returned for it. A match that its own block takes back is none: one that the
+// block gives a reason against, or a check that failed or could not tell.
+//
+// 1Kosmos sends no block, and whether it checked liveness is then unknown. The
+// local one always says how it was, and a block that does not is broken: no
+// liveness must not pass for unknown.
+func matched(x *extension, broken error) (journey.StepUpProgress, error) {
 	p := journey.StepUpProgress{Status: proof.ChallengeMatch}
+	if broken != nil {
+		return journey.StepUpProgress{}, broken
+	}
 	if x == nil {
 		return p, nil
-	}
-	for _, c := range x.Checks {
-		if proof.CheckOutcome(c.Outcome) == proof.CheckFail {
-			return refusal(proof.ReasonProviderRejected), nil
-		}
 	}
 	switch x.MatchResult {
 	case "", wireMatch:
@@ -144,31 +148,23 @@ func (x *extension) matched() (journey.StepUpProgress, error) {
 	default:
 		return journey.StepUpProgress{}, unknownState()
 	}
-	if s := x.Score; s != nil && *s >= 0 && *s <= 1 {
-		p.Confidence = s
+	if x.Reason != "" {
+		return refusal(proof.Reason(x.Reason)), nil
 	}
-	if x.Liveness.Valid() {
-		p.Liveness = x.Liveness
+	for _, c := range x.Checks {
+		if proof.CheckOutcome(c.Outcome) != proof.CheckPass {
+			return refusal(proof.ReasonProviderRejected), nil
+		}
 	}
+	if x.Liveness == "" {
+		return journey.StepUpProgress{}, brokenBlock(errors.New("match without liveness"))
+	}
+	p.Confidence, p.Liveness = x.Score, x.Liveness
 	return p, nil
 }
 
 func unknownState() error {
 	return &proof.Error{Code: proof.CodeUpstream, Reason: proof.ReasonUpstreamUnknown, Message: "1Kosmos answered a state that we do not know"}
-}
-
-// sameUser compares user names without regard to the case of ASCII letters, as
-// package blockid does and for its reasons.
-func sameUser(a, b string) bool {
-	fold := func(s string) string {
-		return strings.Map(func(r rune) rune {
-			if r >= 'A' && r <= 'Z' {
-				return r + 'a' - 'A'
-			}
-			return r
-		}, s)
-	}
-	return fold(a) == fold(b)
 }
 
 // shown is what the person sees where they answer, as far as 1Kosmos shows it.

@@ -2,6 +2,7 @@ package upstream_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -38,6 +39,9 @@ type handMade struct {
 	refuse  string            // body of a refused create
 	opened  string            // body of the last create, decrypted
 	creator string            // public key of the last UWL session
+
+	stranger *blockid.PrivateKey // what seals the answer that counts, instead of the right key
+	session  string              // which UWL session the answer names, instead of the right one
 }
 
 const handID = "7d0b4a3b-9d55-4a4f-8a2a-5e0e0f3c7c12"
@@ -112,9 +116,10 @@ func (h *handMade) RoundTrip(r *http.Request) (*http.Response, error) {
 			status, out = h.status, h.answer
 		case h.answer != "":
 			theirs, _ := blockid.ParsePublicKey(blockid.Auto, h.creator)
-			s, _ := h.wallet.Shared(theirs)
+			sealer := cmp.Or(h.stranger, h.wallet)
+			s, _ := sealer.Shared(theirs)
 			data, _ := s.Seal([]byte(h.answer))
-			status, out = 200, `{"sessionId":"`+handID+`","data":"`+data+`","publicKey":"`+h.wallet.Public().String()+`"}`
+			status, out = 200, `{"sessionId":"`+cmp.Or(h.session, handID)+`","data":"`+data+`","publicKey":"`+sealer.Public().String()+`"}`
 		}
 	case strings.HasSuffix(path, "/create"):
 		var in struct{ Data string }
@@ -126,7 +131,13 @@ func (h *handMade) RoundTrip(r *http.Request) (*http.Response, error) {
 		h.opened = string(plain)
 		status, out = 200, sealed(`{"wfInstanceId":"wfi-1","wfInstanceUrl":"https://acme.test/w/1"}`)
 	case strings.Contains(path, "/node/"):
-		if status, out = 200, h.answer; !h.clear {
+		switch status, out = 200, h.answer; {
+		case h.stranger != nil:
+			theirs, _ := blockid.ParsePublicKey(blockid.Auto, r.Header.Get("publickey"))
+			s, _ := h.stranger.Shared(theirs)
+			data, _ := s.Seal([]byte(h.answer))
+			out = `{"data":"` + data + `","publicKey":"` + h.stranger.Public().String() + `"}`
+		case !h.clear:
 			out = sealed(h.answer)
 		}
 	case path == "/v1/auth/stepup":
@@ -301,9 +312,14 @@ func TestUWLPoll(t *testing.T) {
 	for _, c := range []polled{
 		{"nobody yet", ``, proof.ChallengePending, "", 0, ""},
 		{"as 1Kosmos answers", answer(``), proof.ChallengeMatch, "", 0, ""},
+		{"a block of another name", answer(`,"Kosmoscope":{"liveness":"none"}`), "", proof.ReasonUpstreamMalformed, 0, ""},
+		{"a block beside one of another name", answer(`,"kosmoscope":{"liveness":"none"},"Kosmoscope":{}`), "", proof.ReasonUpstreamMalformed, 0, ""},
+		{"two blocks", answer(`,"kosmoscope":{"liveness":"none"},"kosmoscope":{"liveness":"active"}`), "", proof.ReasonUpstreamMalformed, 0, ""},
+		{"no block", answer(`,"kosmoscope":null`), proof.ChallengeMatch, "", 0, ""},
 		{"with the block", answer(`,"kosmoscope":{"score":0.93,"liveness":"none","session":"` + handID + `"}`), proof.ChallengeMatch, "", 0.93, proof.LivenessNone},
-		{"a score of percent", answer(`,"kosmoscope":{"score":93,"liveness":"splendid"}`), proof.ChallengeMatch, "", 0, ""},
-		{"a broken block", answer(`,"kosmoscope":7`), proof.ChallengeMatch, "", 0, ""},
+		{"a score of percent", answer(`,"kosmoscope":{"score":93,"liveness":"none"}`), "", proof.ReasonUpstreamMalformed, 0, ""},
+		{"a liveness of tomorrow", answer(`,"kosmoscope":{"score":0.93,"liveness":"splendid"}`), "", proof.ReasonUpstreamMalformed, 0, ""},
+		{"a broken block", answer(`,"kosmoscope":7`), "", proof.ReasonUpstreamMalformed, 0, ""},
 		{"against its own checks", answer(`,"kosmoscope":{"score":0.93,"checks":[{"name":"face_match","outcome":"fail"}]}`), proof.ChallengeNoMatch, proof.ReasonProviderRejected, 0, ""},
 		{"against its own word", answer(`,"kosmoscope":{"match_result":"no_match","reason":"face_mismatch"}`), proof.ChallengeNoMatch, proof.ReasonFaceMismatch, 0, ""},
 		{"an unheard-of word", answer(`,"kosmoscope":{"match_result":"perhaps"}`), "", proof.ReasonUpstreamUnknown, 0, ""},
@@ -336,6 +352,7 @@ func TestUWLPoll(t *testing.T) {
 		{403, `{"code":403,"message":"m","kosmoscope":{"match_result":"no_match","reason":"declined"}}`, polled{"declined", "", proof.ChallengeFailed, proof.ReasonDeclined, 0, ""}},
 		{403, `{"code":403,"message":"m","kosmoscope":{"match_result":"no_match","reason":"splendid"}}`, polled{"made up", "", proof.ChallengeNoMatch, proof.ReasonProviderRejected, 0, ""}},
 		{403, `{"code":403,"message":"m","kosmoscope":{"match_result":"match"}}`, polled{"a match that is a refusal", "", "", proof.ReasonUpstreamAuth, 0, ""}},
+		{403, `{"code":403,"message":"m","kosmoscope":{"match_result":"no_match","score":"0.1"}}`, polled{"a broken block", "", "", proof.ReasonUpstreamAuth, 0, ""}},
 		{403, `{"code":403,"message":"m"}`, polled{"bare", "", "", proof.ReasonUpstreamAuth, 0, ""}},
 		{401, `{"code":401,"message":"m","kosmoscope":{"match_result":"no_match"}}`, polled{"401", "", "", proof.ReasonUpstreamAuth, 0, ""}},
 		{400, `{"message":"Session expired"}`, polled{"expired", "", proof.ChallengeExpired, proof.ReasonTimeLimit, 0, ""}},
@@ -371,6 +388,8 @@ func TestWorkflowPollAgainstOurGuess(t *testing.T) {
 	h := newHandMade(t)
 	h.clear = true
 	polled{"in clear", `{"status":"completed","username":"jane","match_result":"match"}`, "", proof.ReasonAnswerUntrusted, 0, ""}.check(t, h, h.backend("workflow"))
+	// No seal says that it is not the person, and none is needed for that.
+	polled{"no, in clear, with a broken block", `{"status":"failed","match_result":"no_match","kosmoscope":7}`, proof.ChallengeNoMatch, proof.ReasonProviderRejected, 0, ""}.check(t, h, h.backend("workflow"))
 }
 
 // What match_result can say is our guess.
@@ -380,6 +399,12 @@ func TestV1StepUpPollAgainstOurGuess(t *testing.T) {
 		{"match", `{"match_result":"match","confidence":0.9}`, proof.ChallengeMatch, "", 0.9, ""},
 		{"match without a score", `{"match_result":"Match"}`, proof.ChallengeMatch, "", 0, ""},
 		{"of another user", `{"match_result":"match","user_id":"john"}`, proof.ChallengeNoMatch, proof.ReasonSubjectMismatch, 0, ""},
+		{"of the user", `{"match_result":"match","user_id":"JANE"}`, proof.ChallengeMatch, "", 0, ""},
+		{"of no user in particular", `{"match_result":"match","user_id":null}`, proof.ChallengeMatch, "", 0, ""},
+		{"of a user without a name", `{"match_result":"match","user_id":""}`, "", proof.ReasonUpstreamMalformed, 0, ""},
+		{"of a number", `{"match_result":"match","user_id":7}`, proof.ChallengeNoMatch, proof.ReasonSubjectMismatch, 0, ""},
+		{"of several users", `{"match_result":"match","user_id":["jane","john"]}`, "", proof.ReasonUpstreamMalformed, 0, ""},
+		{"no match, with a broken block", `{"match_result":"no_match","kosmoscope":7}`, proof.ChallengeNoMatch, proof.ReasonProviderRejected, 0, ""},
 		{"of another challenge", `{"challenge_id":"ch2","match_result":"match"}`, "", proof.ReasonUpstreamMalformed, 0, ""},
 		{"no match", `{"match_result":"no_match","confidence":0.1,"kosmoscope":{"reason":"face_uncertain"}}`, proof.ChallengeNoMatch, proof.ReasonFaceUncertain, 0, ""},
 		{"no match, no reason", `{"match_result":"no_match"}`, proof.ChallengeNoMatch, proof.ReasonProviderRejected, 0, ""},
@@ -546,6 +571,12 @@ func TestAssuranceThatNobodyAssessed(t *testing.T) {
 			t.Errorf("%s: %+v %v", block, a, err)
 		}
 	}
+	for _, block := range []string{`7`, `[]`, `{"assessed":"false"}`, `{"assessed":false,"Assessed":true}`} {
+		k.ial = `{"user":{"username":"jane"},"did":{"a":{"value":"IAL2","proofs":[]}},"kosmoscope":` + block + `}`
+		if a, err := up.Assurance(ctx, "jane"); proof.ReasonOf(err) != proof.ReasonUpstreamMalformed || a != (journey.Assertion{}) {
+			t.Errorf("%s: %+v %v", block, a, err)
+		}
+	}
 }
 
 func TestEnrolled(t *testing.T) {
@@ -568,7 +599,8 @@ func FuzzStepUpAnswers(f *testing.F) {
 		`{"status":"completed","username":"jane","match_result":"match","kosmoscope":{"score":0.8,"liveness":"none","checks":[{"name":"face_match","outcome":"pass"}]}}`,
 		`{"status":"failed","match_result":"no_match","kosmoscope":{"match_result":"no_match","reason":"face_mismatch"}}`,
 		`{"did":"abababababababababababababababababababab","kosmoscope":{"score":1e9,"session":"x"}}`,
-		`{"challenge_id":"ch1","match_result":"match","confidence":0.9,"user_id":"john"}`, `{}`, `[]`, `null`, `{"kosmoscope":7}`,
+		`{"challenge_id":"ch1","match_result":"match","confidence":0.9,"user_id":"john"}`, `{"match_result":"match","user_id":["jane"]}`, `{}`,
+		`{"match_result":"match","kosmoscope":{"liveness":"none","checks":[{"outcome":"cannot_tell"}]}}`, `{"match_result":"match","kosmoscope":{"liveness":"none","Liveness":"active"}}`, `[]`, `null`, `{"kosmoscope":7}`,
 	} {
 		f.Add([]byte(s))
 	}
@@ -612,10 +644,22 @@ func FuzzStepUpAnswers(f *testing.F) {
 			good := map[string]bool{
 				"uwl":      is("did", w.hand.did),
 				"workflow": is("status", "completed") && is("match_result", "match") && is("username", "jane"),
-				"v1":       is("match_result", "match") && (said["user_id"] == nil || said["user_id"] == "" || is("user_id", "jane") || fmt.Sprintf("%T", said["user_id"]) != "string"),
+				"v1":       is("match_result", "match") && (said["user_id"] == nil || is("user_id", "jane")),
 			}
 			if !good[kind] {
 				t.Errorf("%s: a match of %s", kind, b)
+			}
+			if block := said["kosmoscope"]; block != nil {
+				x, _ := block.(map[string]any)
+				checks, _ := x["checks"].([]any)
+				for _, c := range checks {
+					if one, _ := c.(map[string]any); one["outcome"] != nil && one["outcome"] != "pass" {
+						t.Errorf("%s: a match against its checks: %s", kind, b)
+					}
+				}
+				if x == nil || !p.Liveness.Valid() {
+					t.Errorf("%s: a match with a broken block, or one that hides the liveness: %s", kind, b)
+				}
 			}
 			if c := p.Confidence; c != nil && !(*c >= 0 && *c <= 1) || p.Liveness != "" && !p.Liveness.Valid() {
 				t.Errorf("%s: %+v", kind, p)

@@ -174,6 +174,15 @@ func TestPoll(t *testing.T) {
 		{"success with checks", fmt.Sprintf(good, jwt(`{"face_compare":{"verified":true}}`), ""), proof.Verified, "", ""},
 		{"success against its own checks", fmt.Sprintf(good, jwt(`{"face_compare":{"verified":false}}`), ""), proof.Failed, proof.ReasonProviderRejected, ""},
 		{"success against the engine's checks", fmt.Sprintf(good, "", `,"kosmoscope":{"checks":[{"name":"face_match","outcome":"fail"}]}`), proof.Failed, proof.ReasonProviderRejected, ""},
+		{"success with a check that could not tell", fmt.Sprintf(good, "", `,"kosmoscope":{"checks":[{"name":"face_match","outcome":"cannot_tell"}]}`), proof.Failed, proof.ReasonProviderRejected, ""},
+		{"success with a reason against it", fmt.Sprintf(good, "", `,"kosmoscope":{"reason":"face_mismatch"}`), proof.Failed, proof.ReasonFaceMismatch, ""},
+		{"success with a reason that nobody knows", fmt.Sprintf(good, "", `,"kosmoscope":{"reason":"splendid"}`), proof.Failed, proof.ReasonProviderRejected, ""},
+		{"success with a check of no known outcome", fmt.Sprintf(good, "", `,"kosmoscope":{"checks":[{"name":"odd","outcome":"splendid"}]}`), "", "", proof.ReasonUpstreamMalformed},
+		{"success with a broken block", fmt.Sprintf(good, "", `,"kosmoscope":7`), "", "", proof.ReasonUpstreamMalformed},
+		{"success with a score in words", fmt.Sprintf(good, "", `,"kosmoscope":{"checks":[{"name":"face_match","outcome":"fail","score":"0.1"}]}`), "", "", proof.ReasonUpstreamMalformed},
+		{"success with checks twice", fmt.Sprintf(good, "", `,"kosmoscope":{"checks":[{"outcome":"fail"}],"Checks":[]}`), "", "", proof.ReasonUpstreamMalformed},
+		{"success with a block of another name", fmt.Sprintf(good, "", `,"KosmoScope":{"checks":[{"outcome":"fail"}]}`), "", "", proof.ReasonUpstreamMalformed},
+		{"success with a null block", fmt.Sprintf(good, "", `,"kosmoscope":null`), proof.Verified, "", ""},
 		{"a failed check is not hidden by a block", fmt.Sprintf(good, jwt(`{"face_compare":{"verified":false}}`), `,"kosmoscope":{}`), proof.Failed, proof.ReasonProviderRejected, ""},
 		{"a proof that is none", fmt.Sprintf(good, `,"proof_jwt":"garbage"`, ""), "", "", proof.ReasonUpstreamMalformed},
 		{"success without a document", `{"sessionResult":"SUCCESS","sessionId":"s1"}`, "", "", proof.ReasonUpstreamMalformed},
@@ -231,14 +240,14 @@ func TestOutcome(t *testing.T) {
 	}
 
 	k.result = k.result[:len(k.result)-1] + `,"kosmoscope":{"framework":"urn:engine","assessed":false,"engine":{"name":"e","version":"1"},
-		"checks":[{"name":"face_match","outcome":"pass","score":0.9,"threshold":0.8,"duration_ms":3},{"name":"odd","outcome":"splendid"}],
+		"checks":[{"name":"face_match","outcome":"pass","score":0.9,"threshold":0.8,"duration_ms":3},{"name":"sharpness","outcome":"pass","score":412.5}],
 		"evidence":[{"type":"document","document_type":"passport","country":"UTO"}]}}`
 	if p, err = up.Poll(ctx, session); err != nil {
 		t.Fatal(err)
 	}
 	o := p.Outcome
 	if o.Framework != "urn:engine" || o.Assessed == nil || *o.Assessed || o.Engine != "e 1" || len(o.Checks) != 2 || *o.Checks[0].Score != 0.9 ||
-		o.Checks[1].Outcome != proof.CheckCannotTell || len(o.Evidence) != 1 || o.Evidence[0].Country != "UTO" {
+		*o.Checks[1].Score != 412.5 || len(o.Evidence) != 1 || o.Evidence[0].Country != "UTO" {
 		t.Errorf("got %+v", o)
 	}
 }
@@ -312,7 +321,13 @@ func TestV1(t *testing.T) {
 		{"no level", `{"status":"completed","result":{}}`, blockid.IAL2, "", "", "", proof.ReasonUpstreamUnknown},
 		{"no level needed", `{"status":"completed","result":{}}`, blockid.LevelNone, proof.Verified, "", "", ""},
 		{"against its own checks", `{"status":"completed","result":{"ial_level":"IAL2"},"kosmoscope":{"checks":[{"name":"face_match","outcome":"fail"}]}}`, blockid.IAL2, proof.Failed, proof.ReasonProviderRejected, "", ""},
+		{"with a check that could not tell", `{"status":"completed","result":{"ial_level":"IAL2"},"kosmoscope":{"checks":[{"name":"face_match","outcome":"cannot_tell"}]}}`, blockid.IAL2, proof.Failed, proof.ReasonProviderRejected, "", ""},
+		{"with a broken block", `{"status":"completed","result":{"ial_level":"IAL2"},"kosmoscope":{"assessed":"false"}}`, blockid.IAL2, "", "", "", proof.ReasonUpstreamMalformed},
+		{"failed, with a broken block", `{"status":"failed","kosmoscope":7}`, blockid.IAL2, proof.Failed, proof.ReasonProviderRejected, "", ""},
 		{"an engine that nobody assessed asserts no level", `{"status":"completed","result":{"ial_level":"IAL2"},"kosmoscope":{"assessed":false,"framework":"e"}}`, blockid.IAL2, proof.Verified, "", "", ""},
+		{"enrolled", `{"status":"completed","result":{"ial_level":"IAL2"},"kosmoscope":{"enrolled":true}}`, blockid.IAL2, proof.Verified, "", "IAL2", ""},
+		{"not enrolled", `{"status":"completed","result":{"ial_level":"IAL2"},"kosmoscope":{"enrolled":false}}`, blockid.IAL2, proof.Verified, "", "IAL2", ""},
+		{"conflict", `{"status":"failed","kosmoscope":{"reason":"enrolment_conflict","enrolled":false}}`, blockid.IAL2, proof.Failed, proof.ReasonEnrolmentConflict, "", ""},
 		{"failed", `{"status":"failed"}`, blockid.IAL2, proof.Failed, proof.ReasonProviderRejected, "", ""},
 		{"failed with a reason", `{"status":"failed","kosmoscope":{"reason":"face_mismatch"}}`, blockid.IAL2, proof.Failed, proof.ReasonFaceMismatch, "", ""},
 		{"expired", `{"status":"expired"}`, blockid.IAL2, proof.Expired, proof.ReasonTimeLimit, "", ""},
@@ -352,6 +367,9 @@ func TestV1(t *testing.T) {
 			}
 			if err != nil || p.Status != c.status || p.Reason != c.reason || p.Asserted.Level != c.level {
 				t.Errorf("got %+v %v", p, err)
+			}
+			if e := p.Outcome.Enrolled; (e != nil) != strings.Contains(c.answer, `"enrolled":`) || e != nil && *e != strings.Contains(c.answer, `"enrolled":true`) {
+				t.Errorf("enrolled %v", e)
 			}
 			if nist := p.Outcome.Framework == upstream.FrameworkNIST; nist != (c.level != "") {
 				t.Errorf("framework %s", p.Outcome.Framework)

@@ -89,26 +89,27 @@ func (u *UWL) Poll(ctx context.Context, p journey.PollStepUp) (journey.StepUpPro
 		if !a.Belongs {
 			return someoneElse, nil
 		}
-		x := readExtension(a.User)
+		x, broken := readExtension(a.User)
 		// A key of its own keeps other sessions' answers out already; the local 1Kosmos
 		// says besides which session its wallet answered.
 		if x != nil && x.Session != "" && x.Session != p.ID {
 			return none, &proof.Error{Code: proof.CodeUpstream, Reason: proof.ReasonAnswerReplayed, Message: "the answer was given to another session"}
 		}
-		return x.matched()
+		return matched(x, broken)
 	}
 	return none, unknownState()
 }
 
 // refusedFace returns the block of an answer by which the local 1Kosmos says
 // that the person was not recognised, which 1Kosmos itself has no words for: HTTP
-// 403 with the block. A bare 403 is about our licence, and nil here.
+// 403 with the block. A 403 that is bare, or whose block is broken, is about our
+// licence, and nil here.
 func refusedFace(err error) *extension {
 	var e *blockid.Error
 	if !errors.As(err, &e) || e.HTTPStatus != http.StatusForbidden {
 		return nil
 	}
-	if x := readExtension(e.Extra); x != nil && x.MatchResult == wireNoMatch {
+	if x, _ := readExtension(e.Extra); x != nil && x.MatchResult == wireNoMatch {
 		return x
 	}
 	return nil

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -77,7 +78,10 @@ func (u *V1) Poll(ctx context.Context, up proof.Upstream) (journey.Progress, err
 		return journey.Progress{}, translate(err)
 	}
 	p := progress{Outcome: proof.Outcome{Framework: u.framework}}
-	x := readExtension(r.Extra)
+	x, broken := readExtension(r.Extra)
+	if broken != nil && r.Status == blockid.StatusSuccess {
+		return journey.Progress{}, broken
+	}
 	if x != nil {
 		x.outcome(&p.Outcome)
 	}
@@ -85,11 +89,7 @@ func (u *V1) Poll(ctx context.Context, up proof.Upstream) (journey.Progress, err
 		// For the verdict of an engine that nobody assessed, no level is asserted.
 		p.Asserted = assertion(r.Level, time.Time{})
 	}
-	failed := x.reason()
-	if failed == "" {
-		failed = proof.ReasonProviderRejected
-	}
-	if err := p.settle(r.Status, failed); err != nil {
+	if err := p.settle(r.Status, x, cmp.Or(x.reason(), proof.ReasonProviderRejected)); err != nil {
 		return journey.Progress{}, err
 	}
 	if p.Asserted.Level != "" {

@@ -45,13 +45,14 @@ func (u *V1StepUp) Open(ctx context.Context, r journey.OpenStepUp) (journey.Open
 }
 
 // Poll reads the result. The challenge names its user at 1Kosmos, so that a
-// match is that user's. The values of match_result are our guess.
+// match is that user's; where the answer names one besides, it must be the same.
+// The values of match_result, and that there is a user_id, are our guess.
 func (u *V1StepUp) Poll(ctx context.Context, p journey.PollStepUp) (journey.StepUpProgress, error) {
 	r, err := u.client.StepUpResult(ctx, p.ID)
 	if err != nil {
 		return journey.StepUpProgress{}, translate(err)
 	}
-	x := readExtension(r.Extra)
+	x, broken := readExtension(r.Extra)
 	switch strings.ToLower(r.MatchResult) {
 	case "pending":
 		return stillPending, nil
@@ -60,10 +61,10 @@ func (u *V1StepUp) Poll(ctx context.Context, p journey.PollStepUp) (journey.Step
 	case wireNoMatch:
 		return refusal(x.reason()), nil
 	case wireMatch:
-		if r.UserID != "" && !sameUser(r.UserID, p.UserIdentifier) {
+		if r.UserID != "" && !blockid.SameUser(r.UserID, p.UserIdentifier) {
 			return someoneElse, nil
 		}
-		m, err := x.matched()
+		m, err := matched(x, broken)
 		if err == nil && m.Status == proof.ChallengeMatch && r.Confidence != nil {
 			m.Confidence = r.Confidence
 		}

@@ -62,7 +62,8 @@ func (u *WorkflowStepUp) Open(ctx context.Context, r journey.OpenStepUp) (journe
 }
 
 // Poll reads the node. "completed" says only that the person is done, so a match
-// takes more: an answer that came sealed, says match and names the very user.
+// takes more: an answer that came sealed, says match and names the very user. The
+// seal ties it to this instance; that it is 1Kosmos' proves no more than TLS does.
 func (u *WorkflowStepUp) Poll(ctx context.Context, p journey.PollStepUp) (journey.StepUpProgress, error) {
 	var none journey.StepUpProgress
 	client, err := u.connector.client(ctx)
@@ -77,7 +78,7 @@ func (u *WorkflowStepUp) Poll(ctx context.Context, p journey.PollStepUp) (journe
 	if err != nil {
 		return none, translate(err)
 	}
-	x := readExtension(r.Body)
+	x, broken := readExtension(r.Body)
 	result := strings.ToLower(text(r.Body, "match_result"))
 	switch r.Status {
 	case blockid.WorkflowPending, blockid.WorkflowStarted:
@@ -100,10 +101,10 @@ func (u *WorkflowStepUp) Poll(ctx context.Context, p journey.PollStepUp) (journe
 			switch user := text(r.Body, "username"); {
 			case user == "":
 				return none, unknownState()
-			case !sameUser(user, p.UserIdentifier):
+			case !blockid.SameUser(user, p.UserIdentifier):
 				return someoneElse, nil
 			}
-			return x.matched()
+			return matched(x, broken)
 		}
 	}
 	return none, unknownState()
