@@ -33,9 +33,10 @@ type stepUpFigures struct {
 	Open    openPhase `json:"open"`
 }
 
-// enrolledPeople is how many have a LiveID at the local 1Kosmos: enrolling one is
-// a whole verification.
-const enrolledPeople = 4
+// enrolledPeople is how many have a LiveID at the local 1Kosmos. Enrolling one is
+// a whole verification, so they are few; but the bridge lets step-ups of one person
+// wait for each other, so they are not too few.
+const enrolledPeople = 16
 
 // people are the usernames of those who are enrolled.
 type people []string

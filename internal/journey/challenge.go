@@ -7,9 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"math/rand/v2"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -106,9 +104,11 @@ func (s *Service) StartChallenge(ctx context.Context, c proof.Caller, r Challeng
 	if full != nil {
 		return s.refuseChallenge(ctx, c, subject, fresh, r.Request.UserIdentifier, proof.ReasonTooManyAttempts, now.Add(full.Per))
 	}
-	for range 8 {
-		if subject, fresh, err = s.subject(ctx, c.Tenant, r.Request.UserIdentifier); err != nil {
-			return ChallengeStarted{}, err
+	for try := range 8 {
+		if try > 0 { // whether what was read above still holds, the transaction sees
+			if subject, fresh, err = s.subject(ctx, c.Tenant, r.Request.UserIdentifier); err != nil {
+				return ChallengeStarted{}, err
+			}
 		}
 		ch.Subject = subject.ID
 		if ch.SealedRequest, err = s.sealJSON(subject, ch, "request", r.Request); err != nil {
@@ -143,11 +143,10 @@ func (s *Service) StartChallenge(ctx context.Context, c proof.Caller, r Challeng
 			if err := s.auditChallenge(tx, ch, "caller:"+c.ID, "challenge.started", "", detail); err != nil {
 				return err
 			}
-			// Always in this order, so that two transactions do not wait for each other.
 			if err := tx.Hit(c.Tenant, limitSubjectStarts, s.limitKey(c.Tenant, ofUser(r.Request.UserIdentifier)), now); err != nil {
 				return err
 			}
-			if err := tx.Hit(c.Tenant, limitCallerStarts, s.limitKey(c.Tenant, ofCaller(c.ID, rand.IntN(callerParts))), now); err != nil {
+			if err := tx.Hit(c.Tenant, limitCallerStarts, s.limitKey(c.Tenant, ofCaller(c.ID)), now); err != nil {
 				return err
 			}
 			if err := s.enqueue(tx, ch.Tenant, JobChallengePoll, ch.ID, now.Add(t.PollMax)); err != nil {
@@ -228,7 +227,7 @@ func (s *Service) refuseChallenge(ctx context.Context, c proof.Caller, subject *
 	})
 	if err == nil {
 		err = s.update(ctx, func(tx Tx) error {
-			if err := tx.Hit(c.Tenant, limitCallerStarts, s.limitKey(c.Tenant, ofCaller(c.ID, rand.IntN(callerParts))), now); err != nil || known > 0 {
+			if err := tx.Hit(c.Tenant, limitCallerStarts, s.limitKey(c.Tenant, ofCaller(c.ID)), now); err != nil || known > 0 {
 				return err
 			}
 			if err := tx.Hit(c.Tenant, limitRefused, key, now); err != nil {
@@ -268,13 +267,7 @@ func foldUser(identifier string) string {
 	}, identifier)
 }
 
-func ofCaller(id string, part int) string {
-	return "caller\x00" + id + "\x00" + strconv.Itoa(part)
-}
-
-// callerParts is in how many parts a caller's challenges are counted: calls of one
-// caller come at the same time all day, and are not to wait for one another's count.
-const callerParts = 8
+func ofCaller(id string) string { return "caller\x00" + id }
 
 // fullUp is a limit that has been reached.
 type fullUp struct{ Limit }
@@ -291,28 +284,16 @@ func (s *Service) roomForSubject(tx Tx, t *Tenant, user string, now time.Time) (
 }
 
 func (s *Service) roomForCaller(tx Tx, t *Tenant, c proof.Caller, now time.Time) (*fullUp, error) {
-	keys := make([][]byte, callerParts)
-	for i := range keys {
-		keys[i] = s.limitKey(t.ID, ofCaller(c.ID, i))
-	}
-	return reached(tx, t.ID, limitCallerStarts, t.StepUp.Limits.CallerStarts, now, keys...)
+	return reached(tx, t.ID, limitCallerStarts, t.StepUp.Limits.CallerStarts, now, s.limitKey(t.ID, ofCaller(c.ID)))
 }
 
-// reached adds up what was counted under the keys.
-func reached(tx Tx, tenant, name string, l Limit, now time.Time, keys ...[]byte) (*fullUp, error) {
+func reached(tx Tx, tenant, name string, l Limit, now time.Time, key []byte) (*fullUp, error) {
 	if l.Max == 0 {
 		return nil, nil
 	}
-	total := 0
-	for _, key := range keys {
-		n, err := tx.Hits(tenant, name, key, now.Add(-l.Per))
-		if err != nil {
-			return nil, err
-		}
-		total += n
-	}
-	if total < l.Max {
-		return nil, nil
+	n, err := tx.Hits(tenant, name, key, now.Add(-l.Per))
+	if err != nil || n < l.Max {
+		return nil, err
 	}
 	return &fullUp{l}, nil
 }

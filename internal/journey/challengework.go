@@ -19,6 +19,7 @@ const lastLook = time.Second
 // finishes the challenge, or opens another session when one has ended without an
 // answer. It returns when to poll again, zero for never.
 func (s *Service) PollChallenge(ctx context.Context, j proof.Job) (time.Time, error) {
+	ctx = WithoutHurry(ctx)
 	c, subject, err := s.loadChallenge(ctx, j.Tenant, j.Key)
 	if errors.Is(err, proof.ErrNotFound) {
 		return time.Time{}, nil
@@ -281,6 +282,7 @@ func (s *Service) pollNow(tx Tx, c *proof.Challenge) error {
 
 // ExpireChallenge handles JobChallengeExpire.
 func (s *Service) ExpireChallenge(ctx context.Context, j proof.Job) (time.Time, error) {
+	ctx = WithoutHurry(ctx)
 	c, _, err := s.loadChallenge(ctx, j.Tenant, j.Key)
 	if errors.Is(err, proof.ErrNotFound) {
 		return time.Time{}, nil
@@ -297,6 +299,7 @@ func (s *Service) ExpireChallenge(ctx context.Context, j proof.Job) (time.Time, 
 // PurgeChallenge handles JobChallengePurge: after the retention time everything
 // personal goes, and with it the counts that no limit looks at any more.
 func (s *Service) PurgeChallenge(ctx context.Context, j proof.Job) (time.Time, error) {
+	ctx = WithoutHurry(ctx)
 	var subject string
 	_, err := s.changeChallenge(ctx, j.Key, func(tx Tx, c *proof.Challenge) (bool, error) {
 		subject = c.Subject

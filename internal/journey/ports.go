@@ -19,8 +19,20 @@ type Store interface {
 	View(ctx context.Context, fn func(tx Tx) error) error
 }
 
+// WithoutHurry marks work for which nobody waits, as jobs are: a Store may let
+// others go first.
+func WithoutHurry(ctx context.Context) context.Context {
+	return context.WithValue(ctx, unhurried{}, true)
+}
+
+// Unhurried reports whether WithoutHurry marked ctx.
+func Unhurried(ctx context.Context) bool { return ctx.Value(unhurried{}) != nil }
+
+type unhurried struct{}
+
 // Tx is one transaction. Reading a row that is not there, or is of another
-// tenant, returns proof.ErrNotFound.
+// tenant, returns proof.ErrNotFound. Of what only writes, and tells nothing of what
+// it found, a failure may come to light later: in the next call, or in Update.
 type Tx interface {
 	Subject(tenant, id string) (*proof.Subject, error)
 	SubjectByLookup(tenant string, lookup []byte) (*proof.Subject, error) // never an erased one

@@ -19,6 +19,7 @@ import (
 // terminal, finishes the verification. It returns when to poll again, zero for
 // never.
 func (s *Service) Poll(ctx context.Context, j proof.Job) (time.Time, error) {
+	ctx = WithoutHurry(ctx)
 	v, subject, err := s.load(ctx, j.Tenant, j.Key)
 	if errors.Is(err, proof.ErrNotFound) {
 		return time.Time{}, nil
@@ -268,6 +269,7 @@ func (s *Service) finish(tx Tx, v *proof.Verification, actor string, status proo
 // Expire handles JobExpire: at the deadline a verification that is still open is
 // asked about one last time and then ends as expired.
 func (s *Service) Expire(ctx context.Context, j proof.Job) (time.Time, error) {
+	ctx = WithoutHurry(ctx)
 	v, subject, err := s.load(ctx, j.Tenant, j.Key)
 	if errors.Is(err, proof.ErrNotFound) {
 		return time.Time{}, nil
@@ -298,6 +300,7 @@ func (s *Service) Expire(ctx context.Context, j proof.Job) (time.Time, error) {
 
 // Purge handles JobPurge: after the retention time everything personal goes.
 func (s *Service) Purge(ctx context.Context, j proof.Job) (time.Time, error) {
+	ctx = WithoutHurry(ctx)
 	var subject string
 	_, err := s.change(ctx, j.Key, func(tx Tx, v *proof.Verification) (bool, error) {
 		subject = v.Subject

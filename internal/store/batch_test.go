@@ -2,8 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -284,14 +282,19 @@ var start = time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
 // each changed one row.
 type recorder struct{ seen map[string]int }
 
-func (r recorder) exec(_ context.Context, query string, args []any) (sql.Result, error) {
+func (r recorder) exec(_ context.Context, query string, args []any) (int64, error) {
 	r.seen[query] = len(args)
-	return driver.RowsAffected(1), nil
+	return 1, nil
 }
 
-func (r recorder) query(_ context.Context, query string, args []any) (*sql.Rows, error) {
+func (r recorder) later(ctx context.Context, query string, args []any) error {
+	_, err := r.exec(ctx, query, args)
+	return err
+}
+
+func (r recorder) query(_ context.Context, query string, args []any, _ func(row) error) error {
 	r.seen[query] = len(args)
-	return nil, errors.New("recorded")
+	return errors.New("recorded")
 }
 
 type recordingDB struct{ t *tx }

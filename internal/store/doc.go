@@ -18,7 +18,12 @@
 //
 // PostgreSQL runs updates as serializable transactions and repeats them when the
 // server says that they collided, so that in both databases fn sees a world in
-// which nobody else is at work.
+// which nobody else is at work. A transaction takes few messages: BEGIN goes with
+// the first statement, and what nobody waits for with the next one or with COMMIT.
+//
+//	Update ──▶ writers (2/3) ─────────────────────┐
+//	View ─────────────────────────────────────────┼──▶ connections, open beforehand
+//	jobs ────▶ nobody waits (1/3) ─▶ as the above ┘
 //
 // Times are stored as microseconds, UTC; what is finer is cut off.
 package store

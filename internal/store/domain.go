@@ -44,13 +44,12 @@ func (t *tx) EraseSubject(tenant, id string, when time.Time) error {
 	t.erased = true
 	// Counting the version up makes a copy that was read before the erasure
 	// stale: storing it would bring the sealed columns back.
-	if _, err := t.exec(`UPDATE verifications SET sealed_request = NULL, sealed_outcome = NULL, upstream_sealed_url = NULL,
+	if err := t.later(`UPDATE verifications SET sealed_request = NULL, sealed_outcome = NULL, upstream_sealed_url = NULL,
 		request_hash = NULL, version = version + 1 WHERE tenant = $1 AND subject = $2`, tenant, id); err != nil {
 		return err
 	}
-	_, err = t.exec(`UPDATE challenges SET sealed_request = NULL, sealed_session = NULL, request_hash = NULL, network = NULL,
+	return t.later(`UPDATE challenges SET sealed_request = NULL, sealed_session = NULL, request_hash = NULL, network = NULL,
 		version = version + 1 WHERE tenant = $1 AND subject = $2`, tenant, id)
-	return err
 }
 
 const verificationColumns = `tenant, id, version, caller, subject, named, status, reason, document_types, document_type, liveness,
@@ -139,9 +138,8 @@ func scanAssurance(r row) (*proof.Assurance, error) {
 }
 
 func (t *tx) InsertAssurance(a *proof.Assurance) error {
-	_, err := t.exec(`INSERT INTO assurances (`+assuranceColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+	return t.later(`INSERT INTO assurances (`+assuranceColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
 		a.Tenant, a.ID, a.Subject, a.Verification, a.Level, a.Source, micros(a.GrantedAt), micros(a.ExpiresAt), micros(a.RevokedAt))
-	return err
 }
 
 func (t *tx) AssurancesOf(tenant, subject string) ([]*proof.Assurance, error) {
@@ -166,9 +164,8 @@ func (t *tx) InsertAudit(r *proof.AuditRecord) error {
 	if err != nil {
 		return fmt.Errorf("store: audit detail: %w", err)
 	}
-	_, err = t.exec(`INSERT INTO audit (`+auditColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+	return t.later(`INSERT INTO audit (`+auditColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
 		r.Tenant, r.ID, micros(r.At), r.Actor, r.Action, r.Object, string(r.Reason), detail)
-	return err
 }
 
 func (t *tx) AuditOf(tenant, object string) ([]*proof.AuditRecord, error) {

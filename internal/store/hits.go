@@ -15,9 +15,8 @@ func (t *tx) Hit(tenant, limit string, key []byte, when time.Time) error {
 	if len(key) == 0 {
 		return errNoKey
 	}
-	_, err := t.exec(`INSERT INTO hits (tenant, limit_name, key_hash, minute, count) VALUES ($1, $2, $3, $4, 1)
-		ON CONFLICT (tenant, limit_name, key_hash, minute) DO UPDATE SET count = hits.count + 1`, tenant, limit, key, minute(when))
-	return err
+	return t.later(`INSERT INTO hits (tenant, limit_name, key_hash, minute, part, count) VALUES ($1, $2, $3, $4, `+t.dialect.part+`, 1)
+		ON CONFLICT (tenant, limit_name, key_hash, minute, part) DO UPDATE SET count = hits.count + 1`, tenant, limit, key, minute(when))
 }
 
 func (t *tx) Hits(tenant, limit string, key []byte, since time.Time) (int, error) {
@@ -32,7 +31,7 @@ func (t *tx) Hits(tenant, limit string, key []byte, since time.Time) (int, error
 	return *n, nil
 }
 
-// PurgeHits returns how many rows it dropped: one for every key and minute.
+// PurgeHits returns how many rows it dropped: one for every key, minute and part.
 func (t *tx) PurgeHits(tenant string, before time.Time) (int, error) {
 	return t.exec(`DELETE FROM hits WHERE tenant = $1 AND minute < $2`, tenant, minute(before))
 }

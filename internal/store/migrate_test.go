@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"io/fs"
 	"path/filepath"
 	"testing"
@@ -15,7 +16,8 @@ import (
 	"github.com/kosmoscope/kosmoscope/internal/store/pgtest"
 )
 
-// A database that the first version made, with somebody in it, is taken along.
+// A database that an earlier version made, with somebody in it and something
+// counted, is taken along.
 func TestUpgrade(t *testing.T) {
 	for name, c := range map[string]struct {
 		driver  string
@@ -30,10 +32,10 @@ func TestUpgrade(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dsn, raw := c.prepare(t)
-			if err := first(t.Context(), c.driver, c.dialect, name, raw); err != nil {
+			if err := earlier(t.Context(), c.driver, c.dialect, name, raw); err != nil {
 				t.Fatal(err)
 			}
-			for range 2 { // the second time there is nothing to do
+			for i := range 2 { // the second time there is nothing to do
 				s, err := Open(t.Context(), dsn)
 				if err != nil {
 					t.Fatal(err)
@@ -50,7 +52,12 @@ func TestUpgrade(t *testing.T) {
 					if errors.Is(err, proof.ErrStale) {
 						err = nil // from the first time
 					}
-					return errors.Join(err, tx.Hit("t", "l", []byte("k"), start))
+					err = errors.Join(err, tx.Hit("t", "l", []byte("k"), start))
+					n, e := tx.Hits("t", "l", []byte("k"), start)
+					if n != 41+i {
+						t.Errorf("%d counted, not 40 and those since", n)
+					}
+					return errors.Join(err, e)
 				})
 				if err := errors.Join(err, s.Close()); err != nil {
 					t.Fatal(err)
@@ -60,8 +67,8 @@ func TestUpgrade(t *testing.T) {
 	}
 }
 
-// first does what the first version did.
-func first(ctx context.Context, driver string, d goose.Dialect, dir, raw string) (err error) {
+// earlier does what the versions before 3 did.
+func earlier(ctx context.Context, driver string, d goose.Dialect, dir, raw string) (err error) {
 	db, err := sql.Open(driver, raw)
 	if err != nil {
 		return err
@@ -75,10 +82,14 @@ func first(ctx context.Context, driver string, d goose.Dialect, dir, raw string)
 	if err != nil {
 		return err
 	}
-	if _, err := p.UpTo(ctx, 1); err != nil {
+	if _, err := p.UpTo(ctx, 2); err != nil {
 		return err
 	}
-	key := map[string]string{"sqlite": "CAST('key' AS BLOB)", "postgres": "'key'::bytea"}[dir]
-	_, err = db.ExecContext(ctx, `INSERT INTO subjects (tenant, id, wrapped_key, created_at, erased_at) VALUES ('t', 's', `+key+`, 1, 0)`)
+	bytes := map[string]string{"sqlite": "CAST('%s' AS BLOB)", "postgres": "'%s'::bytea"}[dir]
+	_, err = db.ExecContext(ctx, `INSERT INTO subjects (tenant, id, wrapped_key, created_at, erased_at) VALUES ('t', 's', `+fmt.Sprintf(bytes, "key")+`, 1, 0)`)
+	if err != nil {
+		return err
+	}
+	_, err = db.ExecContext(ctx, fmt.Sprintf(`INSERT INTO hits (tenant, limit_name, key_hash, minute, count) VALUES ('t', 'l', `+bytes+`, %d, 40)`, "k", minute(start)))
 	return err
 }

@@ -3,18 +3,19 @@ package store
 import (
 	"context"
 	"crypto/rand"
-	"database/sql"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 
+	"github.com/kosmoscope/kosmoscope/internal/journey"
 	"github.com/kosmoscope/kosmoscope/internal/proof"
 )
 
@@ -23,15 +24,17 @@ const (
 	maxCollisions = 100
 	// defaultConns is the size of the pool unless the URL says pool_max_conns. More
 	// make serializable transactions collide more, and faster only beyond a network.
-	defaultConns = 8
+	defaultConns = 12
 	// commitTimeout bounds a COMMIT whose caller is gone already.
 	commitTimeout = 10 * time.Second
 )
 
-// postgresDB is a PostgreSQL server, 15 or later.
+// postgresDB is a PostgreSQL server, 15 or later. That a caller who reads finds a
+// connection, whoever writes, and a caller at all, however many jobs are due, is
+// why not all connections are for everything.
 type postgresDB struct {
-	pool *pgxpool.Pool
-	db   *sql.DB
+	pool            *pgxpool.Pool
+	writers, nobody chan struct{} // taken by those who write, and for those for whom nobody waits
 }
 
 // OpenPostgres connects to the server that url names and brings its schema up to
@@ -45,11 +48,18 @@ func OpenPostgres(ctx context.Context, url string) (*Store, error) {
 	if !strings.Contains(url, "pool_max_conns") {
 		config.MaxConns = defaultConns
 	}
+	if !strings.Contains(url, "pool_min_conns") {
+		config.MinConns = config.MaxConns // nobody who is in a hurry opens one
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, opening("PostgreSQL", err)
 	}
-	s := &postgresDB{pool: pool, db: stdlib.OpenDBFromPool(pool)}
+	s := &postgresDB{
+		pool:    pool,
+		writers: make(chan struct{}, max(1, config.MaxConns*2/3)),
+		nobody:  make(chan struct{}, max(1, config.MaxConns/3)),
+	}
 	if err := s.setUp(ctx); err != nil {
 		s.close()
 		return nil, opening("PostgreSQL", err)
@@ -59,22 +69,24 @@ func OpenPostgres(ctx context.Context, url string) (*Store, error) {
 
 func (s *postgresDB) setUp(ctx context.Context) error {
 	var durable string
-	if err := s.db.QueryRowContext(ctx, "SHOW synchronous_commit").Scan(&durable); err != nil {
+	if err := s.pool.QueryRow(ctx, "SHOW synchronous_commit").Scan(&durable); err != nil {
 		return err
 	}
 	if durable == "off" || durable == "local" {
 		return fmt.Errorf("synchronous_commit is %s, so the server would acknowledge what it may lose; set it to on for this role or database", durable)
 	}
-	return migrate(ctx, s.db, goose.DialectPostgres, "postgres")
+	db := stdlib.OpenDBFromPool(s.pool)
+	defer db.Close()
+	return migrate(ctx, db, goose.DialectPostgres, "postgres")
 }
 
 func (s *postgresDB) write(ctx context.Context, iso isolation, fn func(*tx) error) error {
-	level := sql.LevelSerializable
+	begin := "begin isolation level serializable"
 	if iso == oneStatement {
-		level = sql.LevelReadCommitted
+		begin = ""
 	}
 	for i := 0; ; i++ {
-		err := s.once(ctx, level, fn)
+		err := s.once(ctx, begin, fn)
 		c, ok := errors.AsType[*collided](err)
 		if !ok {
 			return err
@@ -101,24 +113,13 @@ func pause(i int) time.Duration {
 }
 
 // once runs one attempt at a transaction.
-func (s *postgresDB) once(ctx context.Context, level sql.IsolationLevel, fn func(*tx) error) error {
-	conn, err := s.db.Conn(ctx)
+func (s *postgresDB) once(ctx context.Context, begin string, fn func(*tx) error) error {
+	p, err := s.begin(ctx, begin, s.writers)
 	if err != nil {
 		return meaning(&postgresDialect, err)
 	}
-	defer conn.Close()
-	// The caller's context ends statements, but not a COMMIT under way: then
-	// nobody would know how it ended.
-	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	unbind := context.AfterFunc(ctx, cancel)
-	defer unbind()
-	stx, err := conn.BeginTx(own, &sql.TxOptions{Isolation: level})
-	if err != nil {
-		return meaning(&postgresDialect, err)
-	}
-	defer stx.Rollback() // also when fn panics; does nothing after Commit
-	t := &tx{ctx: ctx, conn: postgresTx{stx}, dialect: &postgresDialect}
+	defer p.end() // also when fn panics
+	t := &tx{ctx: ctx, conn: p, dialect: &postgresDialect}
 	defer t.over()
 	err = fn(t)
 	if c, ok := errors.AsType[*collided](t.err); ok {
@@ -130,11 +131,10 @@ func (s *postgresDB) once(ctx context.Context, level sql.IsolationLevel, fn func
 	if err != nil {
 		return err
 	}
-	if !unbind() {
-		return fmt.Errorf("store: %w", ctx.Err())
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("store: %w", err)
 	}
-	defer time.AfterFunc(commitTimeout, cancel).Stop()
-	if err := stx.Commit(); err != nil {
+	if err := p.commit(ctx); err != nil {
 		if _, answered := errors.AsType[*pgconn.PgError](err); !answered {
 			return &proof.Error{
 				Code: proof.CodeUnavailable, Reason: proof.ReasonUnavailable,
@@ -147,12 +147,12 @@ func (s *postgresDB) once(ctx context.Context, level sql.IsolationLevel, fn func
 }
 
 func (s *postgresDB) read(ctx context.Context, fn func(*tx) error) error {
-	stx, err := s.db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+	p, err := s.begin(ctx, "begin isolation level repeatable read read only")
 	if err != nil {
 		return meaning(&postgresDialect, err)
 	}
-	defer stx.Rollback()
-	t := &tx{ctx: ctx, conn: postgresTx{stx}, dialect: &postgresDialect, readOnly: true}
+	defer func() { go p.end() }() // nobody has to wait for that
+	t := &tx{ctx: ctx, conn: p, dialect: &postgresDialect, readOnly: true}
 	defer t.over()
 	if err := fn(t); err != nil {
 		return err
@@ -161,36 +161,152 @@ func (s *postgresDB) read(ctx context.Context, fn func(*tx) error) error {
 }
 
 func (s *postgresDB) ping(ctx context.Context) error {
-	if err := s.db.PingContext(ctx); err != nil {
+	if err := s.pool.Ping(ctx); err != nil {
 		return meaning(&postgresDialect, err)
 	}
 	return nil
 }
 
 func (s *postgresDB) close() error {
-	err := s.db.Close()
 	s.pool.Close()
-	return err
+	return nil
 }
 
-type postgresTx struct{ tx *sql.Tx }
-
-func (p postgresTx) exec(ctx context.Context, query string, args []any) (sql.Result, error) {
-	return p.tx.ExecContext(ctx, query, args...)
+// postgresTx is a transaction that goes to the server as seldom as it can: every
+// way there and back is a chance to wait, with locks held, for a processor. BEGIN
+// goes with the first statement, and what nobody waits for goes with the next
+// statement or with COMMIT.
+type postgresTx struct {
+	turns   []chan struct{} // that were taken
+	conn    *pgxpool.Conn
+	waiting *pgx.Batch // what has not been sent yet
+	opening int        // how many of that BEGIN is: 1 or 0
+	sent    bool       // whether anything was
 }
 
-func (p postgresTx) query(ctx context.Context, query string, args []any) (*sql.Rows, error) {
-	return p.tx.QueryContext(ctx, query, args...)
+// begin waits for its turns and a connection. Without a statement to begin a
+// transaction with, every statement is one.
+func (s *postgresDB) begin(ctx context.Context, statement string, turns ...chan struct{}) (_ *postgresTx, err error) {
+	p := &postgresTx{waiting: new(pgx.Batch)}
+	defer func() {
+		if err != nil {
+			p.end()
+		}
+	}()
+	if journey.Unhurried(ctx) {
+		turns = append(turns, s.nobody)
+	}
+	for _, turn := range turns {
+		select {
+		case turn <- struct{}{}:
+			p.turns = append(p.turns, turn)
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	if p.conn, err = s.pool.Acquire(ctx); err != nil {
+		return nil, err
+	}
+	if statement != "" {
+		p.waiting.Queue(statement)
+		p.opening = 1
+	}
+	return p, nil
+}
+
+// send sends what waits and one more statement, the answer to which is for read.
+func (p *postgresTx) send(ctx context.Context, query string, args []any, read func(pgx.BatchResults) error) error {
+	batch, before := p.waiting, p.waiting.Len()
+	p.waiting, p.sent = new(pgx.Batch), true
+	batch.Queue(query, args...)
+	answers := p.conn.SendBatch(ctx, batch)
+	defer answers.Close()
+	for range before {
+		if _, err := answers.Exec(); err != nil {
+			return err
+		}
+	}
+	if err := read(answers); err != nil {
+		return err
+	}
+	return answers.Close()
+}
+
+func (p *postgresTx) exec(ctx context.Context, query string, args []any) (n int64, err error) {
+	err = p.send(ctx, query, args, func(answers pgx.BatchResults) error {
+		tag, err := answers.Exec()
+		n = tag.RowsAffected()
+		return err
+	})
+	return n, err
+}
+
+func (p *postgresTx) later(_ context.Context, query string, args []any) error {
+	p.waiting.Queue(query, args...)
+	return nil
+}
+
+func (p *postgresTx) query(ctx context.Context, query string, args []any, each func(row) error) error {
+	return p.send(ctx, query, args, func(answers pgx.BatchResults) error {
+		rows, err := answers.Query()
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			if err := each(rows); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	})
+}
+
+// commit does not end with the caller's context: then nobody would know how it
+// ended.
+func (p *postgresTx) commit(ctx context.Context) error {
+	if !p.sent && p.waiting.Len() == p.opening {
+		return nil // nothing was done
+	}
+	if p.waiting.Len() == 0 && p.conn.Conn().PgConn().TxStatus() == 'I' {
+		return nil // every statement was one
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	defer cancel()
+	return p.send(ctx, "commit", nil, func(answers pgx.BatchResults) error {
+		tag, err := answers.Exec()
+		if err == nil && tag.String() != "COMMIT" { // that of a failed transaction is answered with ROLLBACK
+			err = fmt.Errorf("the answer to COMMIT was %q", tag)
+		}
+		return err
+	})
+}
+
+// end rolls back what was not committed, and gives the connection back, which the
+// pool closes if that failed.
+func (p *postgresTx) end() {
+	defer func() {
+		for _, turn := range p.turns {
+			<-turn
+		}
+	}()
+	if p.conn == nil {
+		return
+	}
+	if p.conn.Conn().PgConn().TxStatus() != 'I' {
+		ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
+		defer cancel()
+		_, _ = p.conn.Exec(ctx, "rollback")
+	}
+	p.conn.Release()
 }
 
 var postgresDialect = dialect{
 	skipLocked: "FOR UPDATE SKIP LOCKED",
+	part:       "pg_backend_pid()",
 	kind: func(err error) errKind {
 		e, ok := errors.AsType[*pgconn.PgError](err)
 		if !ok {
-			if errors.Is(err, sql.ErrTxDone) {
-				return otherError
-			}
 			// Nothing the server said: the connection.
 			return unavailable
 		}

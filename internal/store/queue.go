@@ -10,13 +10,14 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/kosmoscope/kosmoscope/internal/jobs"
+	"github.com/kosmoscope/kosmoscope/internal/journey"
 	"github.com/kosmoscope/kosmoscope/internal/proof"
 )
 
 // Enqueue implements journey.Tx. While a worker has the job, what it read may be
 // out of date by now, so the new request is kept apart until it reports.
 func (t *tx) Enqueue(j *proof.Job) error {
-	_, err := t.exec(`INSERT INTO jobs (tenant, id, kind, key, run_at, due_at, again_at, attempts, failures, last_error, owner, fence, dead_at)
+	return t.later(`INSERT INTO jobs (tenant, id, kind, key, run_at, due_at, again_at, attempts, failures, last_error, owner, fence, dead_at)
 		VALUES ($1, $2, $3, $4, $5, $5, 0, 0, 0, '', '', 0, 0)
 		ON CONFLICT (tenant, kind, key) WHERE dead_at = 0 DO UPDATE SET
 			run_at = CASE WHEN jobs.owner = '' AND excluded.run_at < jobs.run_at THEN excluded.run_at ELSE jobs.run_at END,
@@ -26,13 +27,11 @@ func (t *tx) Enqueue(j *proof.Job) error {
 				WHEN jobs.again_at = 0 OR excluded.run_at < jobs.again_at THEN excluded.run_at
 				ELSE jobs.again_at END`,
 		j.Tenant, j.ID, j.Kind, j.Key, max(micros(j.RunAt), 1)) // 0 would be no time at all
-	return err
 }
 
 // CancelJobs implements journey.Tx. A worker that has the job finds its lease lost.
 func (t *tx) CancelJobs(tenant, kind, key string) error {
-	_, err := t.exec(`DELETE FROM jobs WHERE tenant = $1 AND kind = $2 AND key = $3 AND dead_at = 0`, tenant, kind, key)
-	return err
+	return t.later(`DELETE FROM jobs WHERE tenant = $1 AND kind = $2 AND key = $3 AND dead_at = 0`, tenant, kind, key)
 }
 
 // Claim implements jobs.Queue. It serves all tenants.
@@ -41,7 +40,7 @@ func (s *Store) Claim(ctx context.Context, owner string, now time.Time, limit in
 		return nil, fmt.Errorf("store: a claim needs an owner and a lease")
 	}
 	var claimed []jobs.Claimed
-	err := s.db.write(ctx, oneStatement, func(t *tx) error {
+	err := s.db.write(journey.WithoutHurry(ctx), oneStatement, func(t *tx) error {
 		claimed = claimed[:0]
 		return t.query(func(r row) error {
 			c := jobs.Claimed{Owner: owner}
@@ -71,14 +70,14 @@ func (s *Store) Claim(ctx context.Context, owner string, now time.Time, limit in
 
 // Extend implements jobs.Queue.
 func (s *Store) Extend(ctx context.Context, c jobs.Claimed, until time.Time) error {
-	return s.report(ctx, func(t *tx) (int, error) {
+	return s.report(ctx, oneStatement, func(t *tx) (int, error) {
 		return t.exec(`UPDATE jobs SET due_at = $5 WHERE `+held, c.Tenant, c.ID, c.Owner, c.Fence, micros(until))
 	})
 }
 
-// Finish implements jobs.Queue.
+// Finish implements jobs.Queue. Of its two statements one does all there is to do.
 func (s *Store) Finish(ctx context.Context, c jobs.Claimed) error {
-	return s.report(ctx, func(t *tx) (int, error) {
+	return s.report(ctx, oneStatement, func(t *tx) (int, error) {
 		n, err := t.exec(`DELETE FROM jobs WHERE again_at = 0 AND `+held, c.Tenant, c.ID, c.Owner, c.Fence)
 		if n > 0 || err != nil {
 			return n, err
@@ -90,7 +89,7 @@ func (s *Store) Finish(ctx context.Context, c jobs.Claimed) error {
 
 // Reschedule implements jobs.Queue.
 func (s *Store) Reschedule(ctx context.Context, c jobs.Claimed, when time.Time, lastError string) error {
-	return s.report(ctx, func(t *tx) (int, error) {
+	return s.report(ctx, oneStatement, func(t *tx) (int, error) {
 		return t.exec(`UPDATE jobs SET
 			run_at = CASE WHEN again_at <> 0 AND again_at < $5 THEN again_at ELSE CAST($5 AS BIGINT) END,
 			due_at = CASE WHEN again_at <> 0 AND again_at < $5 THEN again_at ELSE CAST($5 AS BIGINT) END,
@@ -109,7 +108,7 @@ func (s *Store) Dead(ctx context.Context, c jobs.Claimed, now time.Time, lastErr
 	if err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
-	return s.report(ctx, func(t *tx) (int, error) {
+	return s.report(ctx, serial, func(t *tx) (int, error) {
 		n, err := t.exec(`UPDATE jobs SET dead_at = $5, attempts = $6, failures = $7, last_error = $8, owner = '' WHERE `+held,
 			c.Tenant, c.ID, c.Owner, c.Fence, micros(now), c.Attempts, c.Failures, lastError)
 		if n == 0 || err != nil {
@@ -129,8 +128,8 @@ func (s *Store) Dead(ctx context.Context, c jobs.Claimed, now time.Time, lastErr
 
 const held = `tenant = $1 AND id = $2 AND owner = $3 AND fence = $4 AND dead_at = 0`
 
-func (s *Store) report(ctx context.Context, fn func(*tx) (int, error)) error {
-	return s.db.write(ctx, oneStatement, func(t *tx) error {
+func (s *Store) report(ctx context.Context, iso isolation, fn func(*tx) (int, error)) error {
+	return s.db.write(journey.WithoutHurry(ctx), iso, func(t *tx) error {
 		n, err := fn(t)
 		if err == nil && n == 0 {
 			return jobs.ErrLeaseLost

@@ -389,20 +389,40 @@ func (c *session) stmt(query string) (*sql.Stmt, error) {
 // Statements do not run under the caller's context: an interrupted one would
 // roll back the whole batch. tx asks the context before each.
 
-func (c *session) exec(_ context.Context, query string, args []any) (sql.Result, error) {
+func (c *session) exec(_ context.Context, query string, args []any) (int64, error) {
 	s, err := c.stmt(query)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	return s.ExecContext(context.Background(), args...)
+	res, err := s.ExecContext(context.Background(), args...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
 }
 
-func (c *session) query(_ context.Context, query string, args []any) (*sql.Rows, error) {
+// later has nothing to wait for: there is no way to go.
+func (c *session) later(ctx context.Context, query string, args []any) error {
+	_, err := c.exec(ctx, query, args)
+	return err
+}
+
+func (c *session) query(_ context.Context, query string, args []any, each func(row) error) error {
 	s, err := c.stmt(query)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return s.QueryContext(context.Background(), args...)
+	rows, err := s.QueryContext(context.Background(), args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := each(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
 }
 
 // do runs a statement that controls the transaction.
@@ -412,6 +432,7 @@ func (c *session) do(query string) error {
 }
 
 var sqliteDialect = dialect{
+	part: "0", // only one writes
 	kind: func(err error) errKind {
 		e, ok := errors.AsType[*sqlite.Error](err)
 		if !ok {

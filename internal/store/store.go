@@ -33,7 +33,7 @@ type isolation int
 
 const (
 	serial       isolation = iota // as if alone
-	oneStatement                  // every statement sees what was committed before it
+	oneStatement                  // every statement is a transaction
 )
 
 // Open opens the database that dsn names, sqlite:PATH or postgres://..., and

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -26,13 +25,19 @@ type tx struct {
 
 // conn runs statements; parameters are written $1, $2, ...
 type conn interface {
-	exec(ctx context.Context, query string, args []any) (sql.Result, error)
-	query(ctx context.Context, query string, args []any) (*sql.Rows, error)
+	// exec returns how many rows were changed.
+	exec(ctx context.Context, query string, args []any) (int64, error)
+	// later is exec at some time before the next exec, query or commit, which then
+	// returns its error.
+	later(ctx context.Context, query string, args []any) error
+	// query calls each for every row, until that fails.
+	query(ctx context.Context, query string, args []any, each func(row) error) error
 }
 
 // dialect is what differs between the two databases within a transaction.
 type dialect struct {
 	skipLocked string // clause that passes over rows others have locked
+	part       string // number that transactions at work at the same time do not share
 	// kind says what an error of the driver means.
 	kind func(error) errKind
 }
@@ -53,21 +58,26 @@ var (
 
 // exec runs a statement and returns how many rows it changed.
 func (t *tx) exec(query string, args ...any) (int, error) {
-	if t.readOnly && t.err == nil {
-		t.err = errReadOnly
-	}
-	if err := t.before(args); err != nil {
+	if err := t.beforeWrite(args); err != nil {
 		return 0, err
 	}
-	res, err := t.conn.exec(t.ctx, query, args)
-	if err != nil {
-		return 0, t.fail(err)
-	}
-	n, err := res.RowsAffected()
+	n, err := t.conn.exec(t.ctx, query, args)
 	if err != nil {
 		return 0, t.fail(err)
 	}
 	return int(n), nil
+}
+
+// later runs a statement of which nobody needs to know how many rows it changed.
+// If it fails, that may come to light only with a later one, or at the end.
+func (t *tx) later(query string, args ...any) error {
+	if err := t.beforeWrite(args); err != nil {
+		return err
+	}
+	if err := t.conn.later(t.ctx, query, args); err != nil {
+		return t.fail(err)
+	}
+	return nil
 }
 
 // query runs a statement and calls scan for each row.
@@ -75,18 +85,16 @@ func (t *tx) query(scan func(row) error, query string, args ...any) error {
 	if err := t.before(args); err != nil {
 		return err
 	}
-	rows, err := t.conn.query(t.ctx, query, args)
+	var unread error
+	err := t.conn.query(t.ctx, query, args, func(r row) error {
+		unread = scan(r)
+		return unread
+	})
+	if unread != nil {
+		t.err = fmt.Errorf("store: reading a row: %w", unread)
+		return t.err
+	}
 	if err != nil {
-		return t.fail(err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := scan(rows); err != nil {
-			t.err = fmt.Errorf("store: reading a row: %w", err)
-			return t.err
-		}
-	}
-	if err := rows.Err(); err != nil {
 		return t.fail(err)
 	}
 	return nil
@@ -117,6 +125,13 @@ func many[T any](t *tx, scan func(row) (*T, error), query string, args ...any) (
 		return nil, err
 	}
 	return all, nil
+}
+
+func (t *tx) beforeWrite(args []any) error {
+	if t.readOnly && t.err == nil {
+		t.err = errReadOnly
+	}
+	return t.before(args)
 }
 
 // before is asked before every statement.
