@@ -11,6 +11,8 @@
 //	  facemesh tfjs, float16 --- converted ---->   facemesh.onnx
 //	  MobileFaceNet.tflite   --- converted ---->   mobilefacenet.onnx
 //	  dlib weights, uint8    --- graph written >   dlib-resnet.onnx
+//	  rxing, WebAssembly     --- copied ------->   rxing.wasm
+//	  PP-OCRv4 ONNX, keys    --- copied ------->   ppocr-det.onnx, ppocr-rec.onnx, ppocr-keys.txt
 //	  libonnxruntime         --- copied ------->   libonnxruntime.*
 //	                                               manifest.json
 //
@@ -36,6 +38,10 @@
 // which are logits, and "Identity_2:0" [1,512,16] and "Identity_3:0"
 // [1,384,16], which are box and six key points in pixels relative to the
 // anchor's centre (reference idv-engine, section 1).
+//
+// rxing.wasm is a program that package barcode runs; it is kept with the networks
+// because it comes the same way and is checked the same way. The files ppocr-* are
+// unchanged too; package ocr knows their inputs and outputs.
 //
 // Sets, by licence: "full" has every network; "unencumbered" leaves out
 // mobilefacenet, whose training data is disputed (reference section 10, R1).

@@ -44,6 +44,10 @@ var golden = map[string]string{
 	"facemesh":       "16bef846d2640f1a0507862bce4b9a6f8a25fcd1b0d5c1903fc539a6f9d6e1dc",
 	"mobilefacenet":  "9a42e493d0279923359919d0c41a4b1a69014ef14570cd6bad72e0ac520868c3",
 	"dlib-resnet":    "7f55827d843a45cb74ff3e4888df5b295f76117a274f226dfec33d620cdddf63",
+	"ppocr-det":      "30a86f5731181461d08021402766601e4302a9b9b9666be8aff402696339cdff",
+	"ppocr-rec":      "06b3e6af6c59a1ba5d53790ed8c2e4b2de389870b6cf5a97f349f3412cb269c0",
+	"ppocr-keys":     "28b2362ad4ab2dc38769aa72feb535e3a9ddb3fd2a7585a05920e6393b1dc7f7",
+	"rxing":          "a2a5a0a9329b95873e3cbbd73daf7f5e7af883e5bc95d9b06742170b6754ee3f",
 }
 
 func TestBuild(t *testing.T) {
@@ -54,7 +58,7 @@ func TestBuild(t *testing.T) {
 	if err := models.Build(t.Context(), src, dir, note); err != nil {
 		t.Fatal(err)
 	}
-	if len(steps) != 7 || !strings.HasPrefix(steps[6], "7/7 ") {
+	if len(steps) != 11 || !strings.HasPrefix(steps[10], "11/11 ") {
 		t.Errorf("progress: %q", steps)
 	}
 	cache, err := models.Open(dir)
@@ -71,7 +75,7 @@ func TestBuild(t *testing.T) {
 		t.Errorf("the runtime is handed out as a network: %v", err)
 	}
 	list := cache.List()
-	if len(list) != 5 || list[4].Name != "onnxruntime" || filepath.Join(dir, list[4].File) != cache.Library() {
+	if len(list) != 9 || list[8].Name != "onnxruntime" || filepath.Join(dir, list[8].File) != cache.Library() {
 		t.Errorf("list: %+v", list)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "manifest.json")); err != nil {

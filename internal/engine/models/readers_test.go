@@ -50,7 +50,7 @@ func TestWindow(t *testing.T) {
 func TestItemsFor(t *testing.T) {
 	for _, p := range []string{"linux/amd64", "linux/arm64", "darwin/arm64"} {
 		its, err := itemsFor(p)
-		if err != nil || len(its) != 5 {
+		if err != nil || len(its) != 9 {
 			t.Fatalf("%s: %d items, %v", p, len(its), err)
 		}
 		for _, it := range its {
