@@ -8,6 +8,7 @@ import (
 
 	"github.com/kosmoscope/kosmoscope/internal/engine/api"
 	"github.com/kosmoscope/kosmoscope/internal/engine/face"
+	"github.com/kosmoscope/kosmoscope/internal/engine/liveness"
 )
 
 // realFaces is Faces over package face.
@@ -62,21 +63,54 @@ func (r realFaces) Portrait(img *image.RGBA, page [4]image.Point) (Face, error) 
 }
 
 func (r realFaces) Selfie(img *image.RGBA) (Face, error) {
-	faces, err := r.engine.Detect(img)
+	f, err := r.one(img)
 	if err != nil {
 		return Face{}, err
 	}
-	switch faces = face.Prominent(faces); len(faces) {
-	case 0:
-		return Face{}, ErrNoFace
-	case 1:
-	default:
-		return Face{}, ErrManyFaces
-	}
-	if err := usable(faces[0], face.SelfieLimits); err != nil {
+	if err := usable(f, face.SelfieLimits); err != nil {
 		return Face{}, err
 	}
-	return r.describe(img, faces[0])
+	return r.describe(img, f)
+}
+
+// one gives the one person's face in a picture.
+func (r realFaces) one(img *image.RGBA) (face.Face, error) {
+	faces, err := r.engine.Detect(img)
+	if err != nil {
+		return face.Face{}, err
+	}
+	switch faces = face.Prominent(faces); len(faces) {
+	case 0:
+		return face.Face{}, ErrNoFace
+	case 1:
+		return faces[0], nil
+	}
+	return face.Face{}, ErrManyFaces
+}
+
+func (r realFaces) Observe(img *image.RGBA) (Seen, error) {
+	f, err := r.one(img)
+	if err != nil {
+		return Seen{}, err
+	}
+	if f.Mesh == nil { // from the side
+		return Seen{}, ErrNoFace
+	}
+	q := f.Quality
+	s := Seen{Found: f, Face: liveness.Face{Mesh: make([]liveness.Point, len(f.Mesh)), EyeDistance: q.EyeDistance, Yaw: q.Yaw, Pitch: q.Pitch,
+		Roll: q.Roll, Asymmetry: q.Asymmetry, Sharpness: q.Sharpness, Brightness: q.Brightness, Clipped: q.Clipped}}
+	for i, p := range f.Mesh {
+		s.Face.Mesh[i] = liveness.Point(p)
+	}
+	return s, nil
+}
+
+func (r realFaces) Describe(img *image.RGBA, s Seen) (Face, error) {
+	f, ok := s.Found.(face.Face)
+	if !ok {
+		return Face{}, ErrNoFace
+	}
+	return r.describe(img, f)
 }
 
 // usable says what falls short of the limits, if anything does.
@@ -89,6 +123,12 @@ func usable(f face.Face, l face.Limits) error {
 		return fmt.Errorf("%w: %v", ErrFaceTooSmall, short)
 	case slices.Contains(short, face.TooBlurred):
 		return fmt.Errorf("%w: %v", ErrFaceBlurred, short)
+	}
+	switch short[0] { // nothing else is wrong, then
+	case face.EyesHidden:
+		return fmt.Errorf("%w: %v", ErrEyesHidden, short)
+	case face.MouthHidden:
+		return fmt.Errorf("%w: %v", ErrMouthHidden, short)
 	}
 	return fmt.Errorf("%w: %v", ErrFaceUnusable, short)
 }

@@ -15,12 +15,12 @@ import (
 // them alike; one with neither, or without references, cannot pass.
 func (v *Verifier) Match(ctx context.Context, req *api.MatchRequest) (*api.Report, error) {
 	names := matchChecks
-	pictures := len(req.Selfies) > 0 || len(req.Probes) == 0
+	pictures := len(req.Selfies) > 0 || len(req.Probes) == 0 || req.LivenessMode != api.LivenessNone
 	if pictures {
 		names = slices.Concat(selfieChecks, matchChecks)
 	}
-	r := v.run(names)
-	if req.LivenessMode != api.LivenessNone {
+	r := v.run(slices.Concat(names, livenessChecks[req.LivenessMode]))
+	if !knownLiveness(req.LivenessMode) {
 		return r.withoutLiveness(), nil
 	}
 	if v.faces == nil {
@@ -28,9 +28,15 @@ func (v *Verifier) Match(ctx context.Context, req *api.MatchRequest) (*api.Repor
 	}
 	var faces []Face
 	if pictures {
-		var err error
-		if faces, err = r.selfies(ctx, req.Selfies); err != nil {
+		selfies, frames, err := r.alive(ctx, req.LivenessMode, req.Selfies, req.Liveness)
+		if err != nil {
 			return nil, err
+		}
+		if faces, err = r.selfies(ctx, selfies, frames); err != nil {
+			return nil, err
+		}
+		if frames && len(faces) > 0 {
+			r.selfie = selfies[0]
 		}
 		if len(faces) == 0 {
 			return r.report(""), nil

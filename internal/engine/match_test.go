@@ -90,8 +90,8 @@ func TestMatch(t *testing.T) {
 		{"loading breaks", faces{likeness: alike(), load: broken}, api.MatchRequest{Selfies: both[:1], References: list("r1", "r2")}, c, api.ReasonEngineError, "pass cannot_tell", "selfie", nil},
 		{"comparing breaks", faces{likeness: alike(), compare: broken}, api.MatchRequest{Selfies: both[:1], References: list("r1", "r2")}, c, api.ReasonEngineError, "pass cannot_tell", "selfie", nil},
 		{"comparing finds them foreign", faces{likeness: alike(), compare: engine.ErrForeign}, api.MatchRequest{Probes: list("p1"), References: list("r1", "r2")}, c, api.ReasonTemplateForeign, "cannot_tell", "probe", nil},
-		{"passive", faces{likeness: alike()}, api.MatchRequest{Selfies: both[:1], References: list("r1"), LivenessMode: "passive"}, f, api.ReasonLivenessUnavailable, "cannot_tell cannot_tell fail", "", nil},
-		{"active, probes", faces{likeness: alike()}, api.MatchRequest{Probes: list("p1"), References: list("r1"), LivenessMode: "active"}, f, api.ReasonLivenessUnavailable, "cannot_tell fail", "", nil},
+		{"passive", faces{likeness: alike()}, api.MatchRequest{Selfies: both[:1], References: list("r1"), LivenessMode: "passive"}, c, api.ReasonLivenessWeak, "pass pass cannot_tell", "selfie reference", &alikeFused},
+		{"active, probes", faces{likeness: alike()}, api.MatchRequest{Probes: list("p1"), References: list("r1"), LivenessMode: "active"}, c, api.ReasonLivenessIncomplete, "cannot_tell cannot_tell cannot_tell cannot_tell cannot_tell cannot_tell cannot_tell", "", nil},
 		{"no liveness mode", faces{likeness: alike()}, api.MatchRequest{Selfies: both[:1], References: list("r1"), LivenessMode: "-"}, f, api.ReasonLivenessUnavailable, "cannot_tell cannot_tell fail", "", nil},
 		{"no models", nil, api.MatchRequest{Selfies: both[:1], References: list("r1")}, c, api.ReasonModelsMissing, "cannot_tell cannot_tell", "", nil},
 		{"no models, probes", nil, api.MatchRequest{Probes: list("p1"), References: list("r1")}, c, api.ReasonModelsMissing, "cannot_tell", "", nil},
@@ -131,7 +131,7 @@ func TestMatch(t *testing.T) {
 			if got := strings.Join(evidence, " "); got != k.evidence {
 				t.Errorf("evidence %q, want %q", got, k.evidence)
 			}
-			if (match.Score == nil) != (k.score == nil) || k.score != nil && *match.Score != rounded(engine.Confidence(*k.score)) {
+			if (match.Score == nil) != (k.score == nil) || k.score != nil && *match.Score != rounded(engine.Confidence(*k.score, true)) {
 				t.Errorf("score %v", match.Score)
 			}
 			if rep.Templates != nil || rep.Document != nil || rep.Portrait != nil || rep.Assessed {

@@ -12,11 +12,14 @@ import (
 	"image/jpeg"
 	"image/png"
 	"io"
+	"math"
 	"slices"
 
+	"golang.org/x/image/webp"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/kosmoscope/kosmoscope/internal/engine/api"
+	"github.com/kosmoscope/kosmoscope/internal/engine/outline"
 )
 
 // MaxPicture bounds the file of one picture, bytes.
@@ -41,7 +44,7 @@ type decoder struct{ budget *semaphore.Weighted }
 
 func newDecoder() decoder { return decoder{semaphore.NewWeighted(maxDecoded)} }
 
-// decode reads a JPEG or PNG, turns it upright as its EXIF orientation says,
+// decode reads a JPEG, PNG or WebP, turns it upright as its EXIF orientation says,
 // and shrinks it by a whole number so that no side is longer than maxSide
 // pixels. minLong and minShort are the least sides it must have before that.
 // The error is a *pictureError, or the context's.
@@ -51,7 +54,11 @@ func (d decoder) decode(ctx context.Context, b []byte, maxSide, minLong, minShor
 	}
 	h, err := inspect(b)
 	if err != nil {
-		return nil, &pictureError{api.ReasonImageUnreadable, "The picture is not a JPEG or PNG, or it is broken."}
+		detail := "The picture is broken."
+		if f := (formatError)(""); errors.As(err, &f) {
+			detail = string(f)
+		}
+		return nil, &pictureError{api.ReasonImageUnreadable, detail}
 	}
 	cost := h.memory()
 	if h.width > maxPixels/h.height || cost > maxDecoded {
@@ -64,7 +71,7 @@ func (d decoder) decode(ctx context.Context, b []byte, maxSide, minLong, minShor
 		return nil, err
 	}
 	defer d.budget.Release(cost)
-	img, err := h.read(&watchfulReader{ctx, b})
+	img, err := h.read(&watchfulReader{ctx, b[:h.end]})
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
@@ -101,44 +108,140 @@ type header struct {
 	width, height int
 	read          func(io.Reader) (image.Image, error)
 	perPixel      float64 // bytes that decoding takes for each pixel
+	besides       int64   // bytes that it takes whatever the size
 	orientation   int     // EXIF 1 to 8
+	end           int     // bytes of the file that are the picture; the decoder sees no others
 }
 
 func (h header) memory() int64 {
-	return int64(float64(h.width)*float64(h.height)*h.perPixel) + 1<<16
+	return int64(float64(h.width)*float64(h.height)*h.perPixel) + h.besides + 1<<16
 }
 
+// formatError is a sentence about a file that is none of the formats read here.
+type formatError string
+
+func (e formatError) Error() string { return string(e) }
+
+const animated = formatError("The picture is animated; a still photo is needed.")
+
+// inspect reads what a file says about itself. Bytes behind the end of the
+// picture are ignored, since phones put films and second pictures there;
+// nothing here or behind looks at them.
 func inspect(b []byte) (header, error) {
 	switch {
 	case bytes.HasPrefix(b, []byte("\x89PNG\r\n\x1a\n")):
-		c, err := png.DecodeConfig(bytes.NewReader(b))
-		if err != nil {
-			return header{}, err
-		}
-		h := header{width: c.Width, height: c.Height, orientation: 1, perPixel: 4,
-			read: png.Decode}
-		switch c.ColorModel {
-		case color.RGBA64Model, color.NRGBA64Model:
-			h.perPixel = 8
-		}
-		if len(b) > 28 && b[28] != 0 { // interlaced: passes are held beside the whole
-			h.perPixel *= 2
-		}
-		return h.valid()
+		return pngHeader(b)
 	case bytes.HasPrefix(b, []byte("\xff\xd8\xff")):
 		c, err := jpeg.DecodeConfig(bytes.NewReader(b))
 		if err != nil {
 			return header{}, err
 		}
-		h := header{width: c.Width, height: c.Height,
-			read: jpeg.Decode}
-		if scans(b) > maxScans {
+		h := header{width: c.Width, height: c.Height, read: jpeg.Decode}
+		var n int
+		if n, h.end = scans(b); n > maxScans {
 			return header{}, errors.New("too many scans")
 		}
 		h.perPixel, h.orientation = jpegHeader(b)
 		return h.valid()
+	case len(b) >= 12 && string(b[:4]) == "RIFF" && string(b[8:12]) == "WEBP":
+		return webpHeader(b)
 	}
-	return header{}, errors.New("neither JPEG nor PNG")
+	return header{}, formatError("The picture is " + nameOf(b) + "; a JPEG, PNG or WebP is needed.")
+}
+
+// nameOf tells formats that people do send from other files.
+func nameOf(b []byte) string {
+	for _, f := range []struct {
+		at          int
+		magic, name string
+	}{
+		{0, "GIF8", "a GIF"}, {0, "BM", "a BMP"}, {0, "II*\x00", "a TIFF"}, {0, "MM\x00*", "a TIFF"}, {0, "%PDF", "a PDF"},
+		{4, "ftypavi", "an AVIF"}, {4, "ftyphe", "a HEIC"}, {4, "ftypmi", "a HEIC"}, {4, "ftyp", "a film"},
+		{0, "\xff\x0a", "a JPEG XL"}, {0, "\x00\x00\x00\x0cJXL ", "a JPEG XL"}, {0, "\x00\x00\x00\x0cjP  ", "a JPEG 2000"},
+	} {
+		if len(b) >= f.at && bytes.HasPrefix(b[f.at:], []byte(f.magic)) {
+			return f.name
+		}
+	}
+	return "of no format that is known here"
+}
+
+// pngHeader walks the chunks to the end of the picture: an animation says so
+// before the first data (acTL, PNG third edition, 11.3.4.1), and the
+// orientation is in eXIf.
+func pngHeader(b []byte) (header, error) {
+	c, err := png.DecodeConfig(bytes.NewReader(b))
+	if err != nil {
+		return header{}, err
+	}
+	h := header{width: c.Width, height: c.Height, orientation: 1, perPixel: 4, read: png.Decode, end: len(b)}
+	switch c.ColorModel {
+	case color.RGBA64Model, color.NRGBA64Model:
+		h.perPixel = 8
+	}
+	if len(b) > 28 && b[28] != 0 { // interlaced: passes are held beside the whole
+		h.perPixel *= 2
+	}
+	for at := 8; at+12 <= len(b); {
+		n, kind := int64(binary.BigEndian.Uint32(b[at:])), string(b[at+4:at+8])
+		next := int64(at) + 12 + n
+		if next > int64(len(b)) {
+			break // cut off: decoding will say so
+		}
+		switch kind {
+		case "acTL":
+			return header{}, animated
+		case "eXIf":
+			h.orientation = exifOrientation(b[at+8 : int64(at)+8+n])
+		case "IEND":
+			h.end = int(next)
+			return h.valid()
+		}
+		at = int(next)
+	}
+	return h.valid()
+}
+
+// hugeTables is what the tables of a lossless WebP can take: 2600 groups of
+// Huffman trees, which is the most that its decoder accepts, of 50 KB each.
+const hugeTables = 130 << 20
+
+// webpHeader walks the chunks (RFC 9649, section 2). Their lengths must hold,
+// because the decoder believes them.
+func webpHeader(b []byte) (header, error) {
+	end := 8 + int64(binary.LittleEndian.Uint32(b[4:]))
+	if end > int64(len(b)) {
+		return header{}, errors.New("webp: cut off")
+	}
+	h := header{orientation: 1, perPixel: 1.5, read: webp.Decode, end: int(end)}
+	for at := int64(12); at+8 <= end; {
+		n := int64(binary.LittleEndian.Uint32(b[at+4:]))
+		if at+8+n > end {
+			return header{}, errors.New("webp: chunk of a wrong length")
+		}
+		body := b[at+8 : at+8+n]
+		switch string(b[at : at+4]) {
+		case "VP8X":
+			if n > 0 && body[0]&2 != 0 {
+				return header{}, animated
+			}
+		case "ANIM", "ANMF":
+			return header{}, animated
+		case "VP8L": // the picture, and a second one while its colours are mapped
+			h.perPixel, h.besides = max(h.perPixel, 8), hugeTables
+		case "ALPH": // a lossless picture of its own, then one byte a pixel
+			h.perPixel, h.besides = 1.5+8+1, hugeTables
+		case "EXIF":
+			h.orientation = exifOrientation(bytes.TrimPrefix(body, []byte("Exif\x00\x00")))
+		}
+		at += 8 + n + n%2
+	}
+	c, err := webp.DecodeConfig(bytes.NewReader(b[:end]))
+	if err != nil {
+		return header{}, err
+	}
+	h.width, h.height = c.Width, c.Height
+	return h.valid()
 }
 
 func (h header) valid() (header, error) {
@@ -148,11 +251,10 @@ func (h header) valid() (header, error) {
 	return h, nil
 }
 
-// scans counts the scans of a JPEG from its first byte to its last. It counts
-// every start-of-scan marker that is not the content of another segment, so
-// never fewer than a decoder would see.
-func scans(b []byte) int {
-	n := 0
+// scans counts the scans of a JPEG up to the marker of its end, and says where
+// that end is. It counts every start-of-scan marker that is not the content of
+// another segment, so never fewer than a decoder sees that is given b[:end].
+func scans(b []byte) (n, end int) {
 	for at := 2; at+1 < len(b); {
 		if b[at] != 0xff { // in the data of a scan, or lost: a decoder goes on here too
 			next := bytes.IndexByte(b[at:], 0xff)
@@ -165,10 +267,12 @@ func scans(b []byte) int {
 		switch marker := b[at+1]; {
 		case marker == 0xff: // fill byte
 			at++
-		case marker == 0x00 || marker == 0x01 || marker >= 0xd0 && marker <= 0xd9: // no length
+		case marker == 0xd9:
+			return n, at + 2
+		case marker == 0x00 || marker == 0x01 || marker >= 0xd0 && marker <= 0xd8: // no length
 			at += 2
 		case at+4 > len(b):
-			return n
+			return n, len(b)
 		default:
 			if marker == 0xda {
 				n++
@@ -176,7 +280,7 @@ func scans(b []byte) int {
 			at += 2 + max(int(binary.BigEndian.Uint16(b[at+2:])), 2)
 		}
 	}
-	return n
+	return n, len(b)
 }
 
 // jpegHeader walks the segments up to the first scan. A progressive picture
@@ -350,10 +454,12 @@ func turn(img *image.RGBA, orientation int) *image.RGBA {
 	return out
 }
 
-// sharpness is the variance of the Laplacian of the luma (0 to 255), over the
-// quarter of the picture's 8 x 8 fields that has the most of it: a document
-// on a plain table is sharp where the document is.
-func sharpness(img *image.RGBA) float64 {
+// sharpness is the variance of the Laplacian of the luma (0 to 255), smoothed by
+// the weights 1 2 1 either way so that the noise of a dark room does not count as
+// print, over the quarter of 8 x 8 fields that has the most of it: of the
+// picture, or of the document on it where its outline is known. A table may be
+// sharp where the document on it is not, and so may the edge between them.
+func sharpness(img *image.RGBA, on *outline.Card) float64 {
 	small := shrink(img, 1280)
 	w, h := small.Rect.Dx(), small.Rect.Dy()
 	luma := make([]float32, w*h)
@@ -361,13 +467,28 @@ func sharpness(img *image.RGBA) float64 {
 		p := small.Pix[4*i:]
 		luma[i] = 0.299*float32(p[0]) + 0.587*float32(p[1]) + 0.114*float32(p[2])
 	}
+	binomial(luma, w, h)
+	corners := [4]outline.Point{{X: 1, Y: 1}, {X: float64(w - 1), Y: 1}, {X: float64(w - 1), Y: float64(h - 1)}, {X: 1, Y: float64(h - 1)}}
+	if on != nil {
+		inner, k := on.Inner(0.05), float64(w)/float64(img.Rect.Dx())
+		for i, p := range inner.Corners {
+			corners[i] = outline.Point{X: p.X * k, Y: p.Y * k}
+		}
+	}
+	top, bottom := h, 0
+	left, right := w, 0
+	for _, p := range corners {
+		top, bottom = min(top, max(int(p.Y), 1)), max(bottom, min(int(p.Y), h-1))
+		left, right = min(left, max(int(p.X), 1)), max(right, min(int(p.X), w-1))
+	}
 	const fields = 8
 	var sum, squares, count [fields * fields]float64
-	for y := 1; y < h-1; y++ {
-		for x := 1; x < w-1; x++ {
+	for y := top; y < bottom; y++ {
+		from, to := across(corners, float64(y)+0.5)
+		for x := max(int(from), 1); x < min(int(to), w-1); x++ {
 			i := y*w + x
 			l := float64(luma[i-1] + luma[i+1] + luma[i-w] + luma[i+w] - 4*luma[i])
-			f := y*fields/h*fields + x*fields/w
+			f := (y-top)*fields/(bottom-top)*fields + min(max(x-left, 0)*fields/(right-left), fields-1)
 			sum[f] += l
 			squares[f] += l * l
 			count[f]++
@@ -381,6 +502,45 @@ func sharpness(img *image.RGBA) float64 {
 		}
 	}
 	return upperQuarterMean(variances)
+}
+
+// binomial smooths in place, along the rows and then down the columns.
+func binomial(p []float32, w, h int) {
+	for y := range h {
+		row := p[y*w : (y+1)*w]
+		last := row[0]
+		for x := range w - 1 {
+			now := row[x]
+			row[x] = (last + 2*now + row[x+1]) / 4
+			last = now
+		}
+	}
+	above := slices.Clone(p[:w])
+	for y := range h - 1 {
+		for x := range w {
+			i := y*w + x
+			now := p[i]
+			p[i] = (above[x] + 2*now + p[i+w]) / 4
+			above[x] = now
+		}
+	}
+}
+
+// across is where a row of the picture enters a convex quadrilateral and leaves it.
+func across(c [4]outline.Point, y float64) (from, to float64) {
+	from, to = math.Inf(1), math.Inf(-1)
+	for i, p := range c {
+		q := c[(i+1)%4]
+		if (p.Y > y) == (q.Y > y) {
+			continue
+		}
+		x := p.X + (q.X-p.X)*(y-p.Y)/(q.Y-p.Y)
+		from, to = min(from, x), max(to, x)
+	}
+	if from > to {
+		return 0, 0
+	}
+	return from, to
 }
 
 // upperQuarterMean is the mean of the largest quarter of the values, at least one.

@@ -3,13 +3,17 @@ package engine
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"image"
 	"image/color"
 	"image/jpeg"
 	"image/png"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -209,15 +213,19 @@ func TestScans(t *testing.T) {
 			t.Errorf("%d scans: %v, %v", n, img != nil, err)
 		}
 	}
-	// Scans behind rubbish, fill bytes or an end count as well: decoders skip those.
+	// Scans behind rubbish and fill bytes count as well: decoders skip those. What
+	// is behind the end does not, and no decoder gets to see it.
 	one := progressive(64, 64, 1)
-	scan := one[bytes.Index(one, []byte{0xff, 0xda}):]
+	scan := one[bytes.Index(one, []byte{0xff, 0xda}) : len(one)-2]
 	many := bytes.Clone(one[:len(one)-2])
 	for range maxScans {
 		many = append(append(many, "rubbish\xff\x00\xff\xd0\xff\xff"...), scan[1:]...)
 	}
-	if n := scans(many); n != maxScans+1 {
-		t.Errorf("%d scans, want %d", n, maxScans+1)
+	if n, end := scans(many); n != maxScans+1 || end != len(many) {
+		t.Errorf("%d scans up to %d, want %d up to %d", n, end, maxScans+1, len(many))
+	}
+	if n, end := scans(append(bytes.Clone(one), many...)); n != 1 || end != len(one) {
+		t.Errorf("%d scans up to %d, want 1 up to %d", n, end, len(one))
 	}
 }
 
@@ -310,6 +318,180 @@ func TestMemoryEstimate(t *testing.T) {
 	}
 }
 
+// Pictures of corners(64, 32): lossy, lossless, and lossy with EXIF orientation 6.
+// They were written by libwebp 1.2.4.
+var (
+	webpLossy    = from64("UklGRnwAAABXRUJQVlA4IHAAAAAwBQCdASpAACAAPrVInEunJCKht+gA4BaJZADAJQA1KnoH4q/kB0Y29536DhIT7ekmwAD+7L2M7OvhHfrne/VFK5KQuvD0S9kpfzb7m33NvvnStWfP9Ec7kfYbP/M9JPn5tP8RDp/cVuIIeEEllzAA")
+	webpLossless = from64("UklGRjgAAABXRUJQVlA4TCwAAAAvP8AHAB8gEEjeHzqN+RcQFPwf3fxHZA+ASIDEk570pIlMjej/BAyLvoJHXw==")
+	webpTurned   = from64("UklGRqwAAABXRUJQVlA4WAoAAAAIAAAAPwAAHwAAVlA4IHAAAAAwBQCdASpAACAAPrVInEunJCKht+gA4BaJZADAJQA1KnoH4q/kB0Y29536DhIT7ekmwAD+7L2M7OvhHfrne/VFK5KQuvD0S9kpfzb7m33NvvnStWfP9Ec7kfYbP/M9JPn5tP8RDp/cVuIIeEEllzAARVhJRhYAAABJSSoACAAAAAEAEgEDAAEAAAAGAAAA")
+)
+
+func from64(s string) []byte {
+	b, err := base64.StdEncoding.DecodeString(s)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// chunk is a PNG chunk.
+func chunk(kind, body string) []byte {
+	out := binary.BigEndian.AppendUint32(nil, uint32(len(body)))
+	out = append(append(out, kind...), body...)
+	return binary.BigEndian.AppendUint32(out, crc32.ChecksumIEEE([]byte(kind+body)))
+}
+
+// withChunk puts a chunk behind the header of a PNG.
+func withChunk(b []byte, kind, body string) []byte {
+	return bytes.Join([][]byte{b[:33], chunk(kind, body), b[33:]}, nil)
+}
+
+// riff is a WebP file of chunks.
+func riff(chunks ...string) []byte {
+	body := "WEBP" + strings.Join(chunks, "")
+	return append(binary.LittleEndian.AppendUint32([]byte("RIFF"), uint32(len(body))), body...)
+}
+
+// inks is a 16 x 8 JPEG of four components whose left and right half have one
+// value in each, 1 or 255: what Adobe's programs write for print (Adobe TN 5116).
+func inks(transform byte, left, right [4]int) []byte {
+	out := append([]byte("\xff\xd8\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00"), transform)
+	out = append(out, "\xff\xdb\x00\x43\x00"...)
+	for range 64 {
+		out = append(out, 8) // a step of the DC coefficient is a grey level
+	}
+	out = append(out, "\xff\xc0\x00\x14\x08\x00\x08\x00\x10\x04\x01\x11\x00\x02\x11\x00\x03\x11\x00\x04\x11\x00"...)
+	// DC: 0, 10 and 110 for differences of 0, 7 and 8 bits. AC: 0 ends the block.
+	out = append(out, "\xff\xc4\x00\x16\x00\x01\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x07\x08"...)
+	out = append(out, "\xff\xc4\x00\x14\x10\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"...)
+	out = append(out, "\xff\xda\x00\x0e\x04\x01\x00\x02\x00\x03\x00\x04\x00\x00\x3f\x00"...)
+	bits := ""
+	for i := range 2 {
+		for k := range 4 {
+			d := [][4]int{left, right}[i][k] - 128
+			if i == 1 {
+				d = right[k] - left[k]
+			}
+			size, code := 7, "10"
+			if d == 0 {
+				bits += "00"
+				continue
+			}
+			if max(d, -d) > 127 {
+				size, code = 8, "110"
+			}
+			if d < 0 {
+				d += 1<<size - 1
+			}
+			bits += code + fmt.Sprintf("%0*b", size, d) + "0"
+		}
+	}
+	for bits += "1111111"; len(bits) >= 8; bits = bits[8:] {
+		v, _ := strconv.ParseUint(bits[:8], 2, 8)
+		if out = append(out, byte(v)); v == 0xff {
+			out = append(out, 0)
+		}
+	}
+	return append(out, 0xff, 0xd9)
+}
+
+// TestFormats: what is read, and how it comes out.
+func TestFormats(t *testing.T) {
+	deep := image.NewNRGBA64(image.Rect(0, 0, 64, 32))
+	grey := image.NewGray16(deep.Rect)
+	clear := image.NewNRGBA(deep.Rect)
+	for y := range 32 {
+		for x := range 64 {
+			c := corners(64, 32).RGBAAt(x, y)
+			deep.Set(x, y, c)
+			grey.Set(x, y, c)
+			clear.Set(x, y, color.NRGBA{c.R, c.G, c.B, 200})
+		}
+	}
+	film := append([]byte("....ftypmp42"), bytes.Repeat([]byte("\xff\xda\x00\x02film"), 500)...)
+	turned := string(withExif(make([]byte, 2), binary.LittleEndian, 6))
+	turned = turned[strings.Index(turned, "II*"):]
+	for name, c := range map[string]struct {
+		b    []byte
+		want string
+	}{
+		"png, 16 bits":                    {pngOf(deep), "rgbw"},
+		"png, 16 bits grey":               {pngOf(grey), "bwbw"}, // green is bright enough for white, red is not
+		"png, half transparent":           {pngOf(clear), "rgbw"},
+		"png, turned":                     {withChunk(pngOf(corners(64, 32)), "eXIf", turned), "brwg"},
+		"png, behind its end a page":      {append(pngOf(corners(64, 32)), "<html><script>alert(1)</script>"...), "rgbw"},
+		"jpeg, behind its end a film":     {append(jpegOf(corners(64, 32)), film...), "rgbw"},
+		"jpeg, behind its end an archive": {append(jpegOf(corners(64, 32)), "PK\x03\x04\x14\x00PK\x05\x06"...), "rgbw"},
+		"jpeg, behind its end another":    {append(jpegOf(corners(64, 32)), jpegOf(image.NewGray(image.Rect(0, 0, 900, 900)))...), "rgbw"},
+		"webp, lossy":                     {webpLossy, "rgbw"},
+		"webp, lossless":                  {webpLossless, "rgbw"},
+		"webp, turned":                    {webpTurned, "brwg"},
+		"webp, behind its end a page":     {append(bytes.Clone(webpLossy), "<html>"...), "rgbw"},
+		// Adobe writes inks inverted: 255 is no ink.
+		"cmyk, inverted":  {inks(0, [4]int{255, 1, 1, 255}, [4]int{255, 255, 255, 255}), "rwrw"},
+		"cmyk, all black": {inks(0, [4]int{255, 255, 255, 1}, [4]int{1, 1, 255, 255}), "bbbb"},
+		"ycck":            {inks(2, [4]int{255, 128, 128, 255}, [4]int{1, 128, 128, 255}), "bwbw"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			img, err := newDecoder().decode(t.Context(), c.b, 100, 1, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := quarters(img); got != c.want {
+				t.Errorf("%s, want %s; %v", got, c.want, img.RGBAAt(img.Rect.Dx()/4, img.Rect.Dy()/4))
+			}
+		})
+	}
+}
+
+// TestNamedRefusals: a person hears what was sent, not only that it was wrong.
+func TestNamedRefusals(t *testing.T) {
+	cut := bytes.Clone(webpLossy)
+	binary.LittleEndian.PutUint32(cut[16:], 1<<30) // the chunk that the decoder would make room for
+	for name, c := range map[string]struct {
+		b            []byte
+		reason, says string
+	}{
+		"gif":               {[]byte("GIF89a\x01\x00\x01\x00\x00\x00\x00;"), api.ReasonImageUnreadable, "a GIF"},
+		"heic":              {[]byte("\x00\x00\x00\x18ftypheic\x00\x00\x00\x00"), api.ReasonImageUnreadable, "a HEIC"},
+		"avif":              {[]byte("\x00\x00\x00\x18ftypavif\x00\x00\x00\x00"), api.ReasonImageUnreadable, "an AVIF"},
+		"film":              {[]byte("\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00"), api.ReasonImageUnreadable, "a film"},
+		"pdf":               {[]byte("%PDF-1.7"), api.ReasonImageUnreadable, "a PDF"},
+		"tiff":              {[]byte("II*\x00\x08\x00\x00\x00"), api.ReasonImageUnreadable, "a TIFF"},
+		"svg":               {[]byte("<svg xmlns='http://www.w3.org/2000/svg'/>"), api.ReasonImageUnreadable, "no format"},
+		"page, then jpeg":   {append([]byte("<html>"), jpegOf(corners(64, 32))...), api.ReasonImageUnreadable, "no format"},
+		"archive":           {[]byte("PK\x03\x04"), api.ReasonImageUnreadable, "no format"},
+		"animated png":      {withChunk(pngOf(corners(64, 32)), "acTL", "\x00\x00\x00\x02\x00\x00\x00\x00"), api.ReasonImageUnreadable, "animated"},
+		"animated webp":     {riff("VP8X\x0a\x00\x00\x00\x02\x00\x00\x00\x3f\x00\x00\x1f\x00\x00", "ANIM\x06\x00\x00\x00\x00\x00\x00\x00\x00\x00", string(webpLossy[12:])), api.ReasonImageUnreadable, "animated"},
+		"hidden animation":  {riff("ANMF\x00\x00\x00\x00", string(webpLossy[12:])), api.ReasonImageUnreadable, "animated"},
+		"webp cut off":      {webpLossy[:100], api.ReasonImageUnreadable, "broken"},
+		"webp, no data":     {riff("VP8X\x0a\x00\x00\x00\x00\x00\x00\x00\x3f\x00\x00\x1f\x00\x00"), api.ReasonImageUnreadable, "broken"},
+		"webp, long chunk":  {cut, api.ReasonImageUnreadable, "broken"},
+		"webp bomb":         {riff("VP8L\x06\x00\x00\x00\x2f\xff\xff\xff\x0f\x00"), api.ReasonImageTooLarge, "million pixels"},
+		"webp, other sizes": {riff("VP8X\x0a\x00\x00\x00\x00\x00\x00\x00\x4f\x00\x00\x1f\x00\x00", string(webpLossy[12:])), api.ReasonImageUnreadable, "broken"},
+		"one pixel":         {pngOf(corners(1, 1)), api.ReasonImageTooSmall, "at least 30 x 20"},
+		"one pixel, webp":   {riff("VP8L\x06\x00\x00\x00\x2f\x00\x00\x00\x00\x00"), api.ReasonImageTooSmall, "at least 30 x 20"},
+		"100 megapixels":    {bomb(10_000, 10_000, 8, 2), api.ReasonImageTooLarge, "million pixels"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			img, err := newDecoder().decode(t.Context(), c.b, 100, 30, 20)
+			var p *pictureError
+			if !errors.As(err, &p) || p.reason != c.reason || !strings.Contains(p.detail, c.says) {
+				t.Errorf("%v, %v, want %s: ... %s", img != nil, err, c.reason, c.says)
+			}
+		})
+	}
+}
+
+// TestInksOfNobody: four components that nobody says the meaning of are refused.
+func TestInksOfNobody(t *testing.T) {
+	b := bytes.Replace(inks(0, [4]int{1, 1, 1, 1}, [4]int{1, 1, 1, 1}), []byte("Adobe"), []byte("Nobod"), 1)
+	var p *pictureError
+	if _, err := newDecoder().decode(t.Context(), b, 100, 1, 1); !errors.As(err, &p) || p.reason != api.ReasonImageUnreadable {
+		t.Error(err)
+	}
+}
+
 // FuzzPicture: any bytes end in an upright picture of bounded size or in one of
 // the four reasons, within the bounds.
 func FuzzPicture(f *testing.F) {
@@ -319,6 +501,11 @@ func FuzzPicture(f *testing.F) {
 	f.Add(pngOf(corners(20, 20)))
 	f.Add(bomb(5, 5, 8, 2))
 	f.Add(progressive(32, 32, 3))
+	f.Add(inks(2, [4]int{255, 1, 128, 255}, [4]int{1, 1, 1, 1}))
+	f.Add(webpLossy)
+	f.Add(webpLossless)
+	f.Add(webpTurned)
+	f.Add(withChunk(pngOf(corners(20, 20)), "eXIf", "MM\x00*\x00\x00\x00\x08"))
 	f.Add([]byte("\xff\xd8\xff\xe1\x00\x10Exif\x00\x00MM\x00*\x00\x00\x00\x08"))
 	d := newDecoder()
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -341,7 +528,7 @@ func TestPageAround(t *testing.T) {
 	flat := [4]image.Point{{66, 700}, {1184, 700}, {1184, 800}, {66, 800}}
 	z := &Zone{Corners: flat}
 	z.Document.Format = "TD3"
-	page := pageAround(z)
+	page := pageAround(z, generous)
 	if page[0].X > 0 || page[0].Y > 20 || page[2].X < 1250 || page[2].Y < 860 {
 		t.Errorf("%v does not hold the page", page)
 	}
@@ -351,7 +538,7 @@ func TestPageAround(t *testing.T) {
 	for i, p := range flat {
 		z.Corners[i] = image.Pt(-p.Y, p.X)
 	}
-	for i, p := range pageAround(z) {
+	for i, p := range pageAround(z, generous) {
 		if want := image.Pt(-page[i].Y, page[i].X); max(p.X-want.X, want.X-p.X, p.Y-want.Y, want.Y-p.Y) > 1 {
 			t.Errorf("turned: %v, want %v", p, want)
 		}

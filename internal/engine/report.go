@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"image"
 	"slices"
 	"time"
 
@@ -27,6 +28,8 @@ type run struct {
 	evidence  []api.Evidence
 	read      *api.Document
 	portrait  []byte
+	card      *image.RGBA    // the front of a card, straight and the right way up, if the portrait was found on it
+	selfie    []byte         // active: the frame whose face was compared
 	templates *api.Templates // what to answer if everything passes
 }
 
@@ -59,14 +62,19 @@ func pictureFinding(err error) (finding, bool) {
 	return finding{outcome: api.Fail, reason: p.reason, detail: p.detail}, true
 }
 
-// withoutLiveness is the report where liveness was asked for. Nothing else is
-// looked at: a still photo is no proof of life.
+// knownLiveness reports whether the engine knows a mode.
+func knownLiveness(mode string) bool {
+	return mode == api.LivenessNone || mode == api.LivenessPassive || mode == api.LivenessActive
+}
+
+// withoutLiveness is the report where an unknown mode was asked for. Nothing else
+// is looked at: nobody knows what would be enough.
 func (r *run) withoutLiveness() *api.Report {
 	r.names = append(r.names, api.CheckLiveness)
 	r.check(api.CheckLiveness, func() finding {
-		return finding{outcome: api.Fail, reason: api.ReasonLivenessUnavailable, detail: "This engine cannot tell a living person from a picture of one."}
+		return finding{outcome: api.Fail, reason: api.ReasonLivenessUnavailable, detail: "This engine does not know that mode of liveness."}
 	})
-	return r.report("Not looked at, because liveness was asked for and is not available.")
+	return r.report("Not looked at, because liveness was asked for in a way that is not available.")
 }
 
 func (r *run) withoutModels() *api.Report {
@@ -82,9 +90,9 @@ func (r *run) report(notRun string) *api.Report {
 	if notRun == "" {
 		notRun = "Not carried out, because something that it needs is missing."
 	}
-	models, _ := r.v.Models()
-	rep := &api.Report{Verdict: api.Pass, Checks: []api.Check{}, Evidence: r.evidence, Document: r.read, Portrait: r.portrait,
-		Engine: api.Info{Name: Name, Version: r.v.cfg.Version, Framework: Framework, Models: models}}
+	r.sumLiveness()
+	rep := &api.Report{Verdict: api.Pass, Checks: []api.Check{}, Evidence: r.evidence, Document: r.read, Portrait: r.portrait, Selfie: r.selfie,
+		Engine: r.v.Info()}
 	for _, n := range r.names {
 		f, ok := r.found[n]
 		if !ok {

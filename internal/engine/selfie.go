@@ -8,8 +8,13 @@ import (
 )
 
 // selfies carries out the selfie check: every one must show exactly one usable
-// face. It gives nil when one does not. The error is the context's.
-func (r *run) selfies(ctx context.Context, list [][]byte) ([]Face, error) {
+// face. It gives nil when one does not. frames says that they are frames of a
+// sequence, which are evidence already; then none is no finding. The error is the
+// context's.
+func (r *run) selfies(ctx context.Context, list [][]byte, frames bool) ([]Face, error) {
+	if frames && len(list) == 0 {
+		return nil, nil // what the sequence lacks is said there
+	}
 	var faces []Face
 	var failed error
 	r.check(api.CheckSelfie, func() finding {
@@ -27,7 +32,9 @@ func (r *run) selfies(ctx context.Context, list [][]byte) ([]Face, error) {
 				failed = err
 				return finding{}
 			}
-			r.examined(api.Evidence{Type: "selfie"}, b)
+			if !frames {
+				r.examined(api.Evidence{Type: "selfie"}, b)
+			}
 			face, err := r.v.faces.Selfie(img)
 			if err != nil {
 				faces = nil
@@ -52,6 +59,8 @@ func (r *run) selfieFinding(err error) finding {
 		{ErrManyFaces, api.ReasonSelfieManyFaces, "The selfie shows more than one person."},
 		{ErrFaceTooSmall, api.ReasonImageTooSmall, "The face in the selfie is too small; come closer."},
 		{ErrFaceBlurred, api.ReasonImageBlurred, "The face in the selfie is not sharp; hold the camera still."},
+		{ErrEyesHidden, api.ReasonSelfieNoFace, "The eyes in the selfie cannot be seen; take off dark glasses, and keep hands and hair away from the eyes."},
+		{ErrMouthHidden, api.ReasonSelfieNoFace, "The mouth in the selfie cannot be seen; take off masks and scarfs, and keep hands away from the face."},
 		{ErrFaceUnusable, api.ReasonSelfieNoFace, "The face in the selfie cannot be used; look straight at the camera, in even light."},
 	} {
 		if errors.Is(err, known.err) {

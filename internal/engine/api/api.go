@@ -12,20 +12,28 @@ const (
 
 // Names of the checks, in the order in which the engine reports them.
 const (
-	CheckDocumentImage    = "document_image"    // decodes, size and pixel limits, sharp enough
-	CheckDocumentType     = "document_type"     // the type read is one that was asked for
-	CheckMRZ              = "mrz"               // machine-readable zone found and read
-	CheckMRZDigits        = "mrz_check_digits"  // every ICAO 9303 check digit holds
-	CheckDocumentExpiry   = "document_expiry"   // not past the expiry date, UTC
-	CheckDocumentPortrait = "document_portrait" // one portrait found on the document
-	CheckSelfie           = "selfie"            // exactly one usable face in the selfie
-	CheckFaceMatch        = "face_match"        // portrait on the document against the selfie
-	CheckLiveness         = "liveness"          // a living person in front of the camera
+	CheckDocumentImage    = "document_image"     // decodes, size and pixel limits, sharp enough
+	CheckDocumentType     = "document_type"      // the type read is one that was asked for
+	CheckMRZ              = "mrz"                // machine-readable zone found and read
+	CheckMRZDigits        = "mrz_check_digits"   // every ICAO 9303 check digit holds
+	CheckDocumentExpiry   = "document_expiry"    // not past the expiry date, UTC
+	CheckDocumentPortrait = "document_portrait"  // one portrait found on the document
+	CheckSelfie           = "selfie"             // exactly one usable face in the selfie
+	CheckFaceMatch        = "face_match"         // portrait on the document against the selfie
+	CheckLiveness         = "liveness"           // a living person in front of the camera
+	CheckLivenessFrames   = "liveness_frames"    // active: as many and as distinct frames, at such times, as a camera gives
+	CheckLivenessActions  = "liveness_actions"   // active: every action done, in order and in time
+	CheckLivenessDepth    = "liveness_depth"     // active: the face moves as a solid head does, not as a picture of one
+	CheckLivenessSameFace = "liveness_same_face" // active: one person in all frames
+	CheckDocumentRules    = "document_rules"     // dates in order, plausible age, issuer and number as the format wants them
+	CheckBarcode          = "barcode"            // PDF417 found and read (driving licences)
+	CheckBarcodeFields    = "barcode_fields"     // the AAMVA elements are there and well-formed
+	CheckBarcodePrinted   = "barcode_printed"    // the barcode's data against what is printed on the front
 )
 
 // Reasons for a verdict other than pass. They are stable; docs/reasons.md says what to do about each.
 const (
-	ReasonImageUnreadable     = "image_unreadable"     // not a JPEG or PNG, or broken
+	ReasonImageUnreadable     = "image_unreadable"     // not a JPEG, PNG or WebP, animated, or broken
 	ReasonImageTooLarge       = "image_too_large"      // bytes or pixels over the limit (also a decompression bomb)
 	ReasonImageTooSmall       = "image_too_small"      // too few pixels to read
 	ReasonImageBlurred        = "image_blurred"        // not sharp enough
@@ -42,7 +50,21 @@ const (
 	ReasonFaceMismatch        = "face_mismatch"        // a different person
 	ReasonFaceUncertain       = "face_uncertain"       // between the two thresholds: ask again
 	ReasonLivenessUnavailable = "liveness_unavailable" // passive or active asked for, not built into this engine
+	ReasonLivenessFailed      = "liveness_failed"      // a picture or a mask of a person rather than a person
+	ReasonLivenessIncomplete  = "liveness_incomplete"  // an action was not done, or not in time
+	ReasonLivenessReplayed    = "liveness_replayed"    // frames that were used before, repeat each other, or no camera gives
+	ReasonLivenessWeak        = "liveness_weak"        // passive liveness alone does not carry a pass
 	ReasonTemplateForeign     = "template_foreign"     // a template of other models, or none at all
+	ReasonDocumentNotFound    = "document_not_found"   // no outline of a document in the photo
+	ReasonDocumentCutOff      = "document_cut_off"     // a corner or an edge is outside the photo or covered
+	ReasonDocumentGlare       = "document_glare"       // a reflection covers a part that must be read
+	ReasonDocumentManyFound   = "document_many_found"  // more than one document in the photo
+	ReasonDocumentScreen      = "document_screen"      // a photo of a screen or of a copy rather than of a document
+	ReasonDocumentImplausible = "document_implausible" // dates, age, issuer or number cannot be
+	ReasonDocumentAgain       = "document_again"       // read, but not surely enough: another photo is needed
+	ReasonBarcodeNotFound     = "barcode_not_found"    // no PDF417 symbol on the back
+	ReasonBarcodeUnreadable   = "barcode_unreadable"   // found, or read, but not an AAMVA record that is whole
+	ReasonBarcodeMismatch     = "barcode_mismatch"     // barcode and printed front contradict each other
 	ReasonModelsMissing       = "engine_models_missing"
 	ReasonEngineBusy          = "engine_busy"     // bounded queue is full; try again (HTTP 503)
 	ReasonEngineTimeout       = "engine_timeout"  // the bounded time ran out (HTTP 504)
@@ -64,17 +86,19 @@ const (
 	IDCard         = "id_card"
 )
 
-// VerifyRequest asks for a verdict on a document and a selfie. Images are JPEG
-// or PNG bytes, as the camera or file gave them, at most 12 MB each. In JSON they
+// VerifyRequest asks for a verdict on a document and a selfie. Images are JPEG,
+// PNG or WebP bytes, as the camera or file gave them, at most 12 MB each. In JSON they
 // are base64; a request has room for three of 12 MB, so several selfies should
 // have no more than that together. A file must not be document and selfie at once.
 type VerifyRequest struct {
-	DocumentTypes []string `json:"document_types"`          // accepted types; empty means any
-	DocumentFront []byte   `json:"document_front"`          // required
-	DocumentBack  []byte   `json:"document_back,omitempty"` // TD1 cards carry the MRZ here
-	Selfies       [][]byte `json:"selfies"`                 // at least one for a verdict, at most five
-	LivenessMode  string   `json:"liveness_mode"`           // none, passive, active
-	Templates     bool     `json:"templates,omitempty"`     // with a verdict of pass, answer the templates that it rests on
+	DocumentTypes []string  `json:"document_types"`          // accepted types; empty means any
+	DocumentFront []byte    `json:"document_front"`          // required
+	DocumentBack  []byte    `json:"document_back,omitempty"` // TD1 cards carry the MRZ here, licences the barcode
+	DocumentMore  [][]byte  `json:"document_more,omitempty"` // further photos of the side with the MRZ or barcode, at most four
+	Selfies       [][]byte  `json:"selfies,omitempty"`       // at least one for a verdict, at most five; none with active
+	LivenessMode  string    `json:"liveness_mode"`           // none, passive, active
+	Liveness      *Liveness `json:"liveness,omitempty"`      // exactly with active
+	Templates     bool      `json:"templates,omitempty"`     // with a verdict of pass, answer the templates that it rests on
 }
 
 // DocumentRequest asks what a document photo shows, so that a capture page can
@@ -83,6 +107,7 @@ type DocumentRequest struct {
 	DocumentTypes []string `json:"document_types"`
 	DocumentFront []byte   `json:"document_front"`
 	DocumentBack  []byte   `json:"document_back,omitempty"`
+	DocumentMore  [][]byte `json:"document_more,omitempty"`
 }
 
 // SelfieRequest asks whether a selfie is usable. It gives no verdict.
@@ -102,10 +127,11 @@ type SelfieRequest struct {
 // or probe against the reference that decided; before it, with Selfies, the check
 // selfie.
 type MatchRequest struct {
-	Selfies      [][]byte `json:"selfies,omitempty"` // at most five; every one must match
-	Probes       [][]byte `json:"probes,omitempty"`  // templates instead of pictures; every one must match
-	References   [][]byte `json:"references"`        // templates, at least one, at most five; 4 KiB each, as probes
-	LivenessMode string   `json:"liveness_mode"`     // none, passive, active; with Probes none
+	Selfies      [][]byte  `json:"selfies,omitempty"`  // at most five; every one must match
+	Probes       [][]byte  `json:"probes,omitempty"`   // templates instead of pictures; every one must match
+	References   [][]byte  `json:"references"`         // templates, at least one, at most five; 4 KiB each, as probes
+	LivenessMode string    `json:"liveness_mode"`      // none, passive, active; with Probes none
+	Liveness     *Liveness `json:"liveness,omitempty"` // exactly with active, in place of Selfies and Probes
 }
 
 // Templates are faces as the engine compares them, in a form to keep (see package
@@ -125,6 +151,7 @@ type Report struct {
 	Evidence  []Evidence `json:"evidence"`
 	Document  *Document  `json:"document,omitempty"`  // what was read, also when the verdict is fail
 	Portrait  []byte     `json:"portrait,omitempty"`  // JPEG crop of the portrait on the document
+	Selfie    []byte     `json:"selfie,omitempty"`    // active: the frame whose face was compared, as it was received
 	Templates *Templates `json:"templates,omitempty"` // only if asked for, and only with a verdict of pass
 	Engine    Info       `json:"engine"`
 	Assessed  bool       `json:"assessed"` // always false: no independent laboratory has tested this engine
@@ -142,17 +169,17 @@ type Check struct {
 
 // Evidence names one thing that was examined.
 type Evidence struct {
-	Type         string `json:"type"`                    // document, portrait, selfie, probe, reference
+	Type         string `json:"type"`                    // document, portrait, selfie, frame, probe, reference
 	DocumentType string `json:"document_type,omitempty"` // for document
-	Format       string `json:"format,omitempty"`        // TD1, TD2, TD3
+	Format       string `json:"format,omitempty"`        // TD1, TD2, TD3, AAMVA
 	Country      string `json:"country,omitempty"`       // issuing state, ICAO 9303 code
 	SHA256       string `json:"sha256"`                  // of the bytes received, lower-case hex
 }
 
 // Document is what the machine-readable zone says. Dates are YYYY-MM-DD.
 type Document struct {
-	Type           string   `json:"type"`   // passport, id_card
-	Format         string   `json:"format"` // TD1, TD2, TD3
+	Type           string   `json:"type"`   // passport, id_card, drivers_license
+	Format         string   `json:"format"` // TD1, TD2, TD3, AAMVA
 	IssuingCountry string   `json:"issuing_country"`
 	Number         string   `json:"number"`
 	Surname        string   `json:"surname"`
@@ -162,7 +189,14 @@ type Document struct {
 	Sex            string   `json:"sex"` // F, M, X
 	ExpiryDate     string   `json:"expiry_date"`
 	PersonalNumber string   `json:"personal_number,omitempty"`
-	MRZ            []string `json:"mrz"` // the lines as read
+	MRZ            []string `json:"mrz"` // the lines as read; none for a licence
+
+	// Of a driving licence's barcode (AAMVA DL/ID card design standard).
+	IssueDate    string `json:"issue_date,omitempty"`
+	Jurisdiction string `json:"jurisdiction,omitempty"` // state or province that issued it, as in the element DAJ
+	Street       string `json:"street,omitempty"`
+	City         string `json:"city,omitempty"`
+	PostalCode   string `json:"postal_code,omitempty"`
 }
 
 // Info names the engine and the models that the report rests on.
@@ -171,6 +205,11 @@ type Info struct {
 	Version   string  `json:"version"`
 	Framework string  `json:"framework"` // the engine's own trust framework, never NIST's
 	Models    []Model `json:"models"`
+
+	Profile        string `json:"profile,omitempty"`         // permissive, standard, strict, or custom
+	Set            string `json:"set,omitempty"`             // of models: full, unencumbered
+	OperatingPoint string `json:"operating_point,omitempty"` // what the check face_match asks for to pass
+	ScoreBasis     string `json:"score_basis,omitempty"`     // what the scores of face_match and its threshold are
 }
 
 // Model is one network with its origin.

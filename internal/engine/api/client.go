@@ -78,7 +78,11 @@ func (c *Client) Verify(ctx context.Context, req *VerifyRequest) (*Report, error
 	if (r.Templates != nil) != (req.Templates && r.Verdict == Pass) {
 		return nil, fmt.Errorf("%w: a report with other templates than were asked for", ErrUnreachable)
 	}
-	return r.having(CheckMRZDigits, CheckDocumentExpiry, CheckSelfie, CheckFaceMatch)
+	read := CheckMRZDigits
+	if r.Document != nil && r.Document.Format == "AAMVA" {
+		read = CheckBarcodeFields
+	}
+	return r.having(append(livenessChecks(req.LivenessMode), read, CheckDocumentExpiry, CheckSelfie, CheckFaceMatch)...)
 }
 
 // Match asks whether somebody is the person of earlier templates. Errors as for
@@ -88,10 +92,22 @@ func (c *Client) Match(ctx context.Context, req *MatchRequest) (*Report, error) 
 	if err != nil {
 		return nil, err
 	}
-	if len(req.Selfies) > 0 {
-		return r.having(CheckSelfie, CheckFaceMatch)
+	names := append(livenessChecks(req.LivenessMode), CheckFaceMatch)
+	if len(req.Selfies) > 0 || req.Liveness != nil {
+		names = append(names, CheckSelfie)
 	}
-	return r.having(CheckFaceMatch)
+	return r.having(names...)
+}
+
+// livenessChecks are the checks that a pass must have where a mode was asked for.
+func livenessChecks(mode string) []string {
+	switch mode {
+	case LivenessPassive:
+		return []string{CheckLiveness}
+	case LivenessActive:
+		return []string{CheckLiveness, CheckLivenessFrames, CheckLivenessActions, CheckLivenessDepth, CheckLivenessSameFace}
+	}
+	return nil
 }
 
 // having refuses a report that passes without one of these checks.
@@ -114,7 +130,50 @@ func (c *Client) Selfie(ctx context.Context, req *SelfieRequest) (*Report, error
 	return c.post(ctx, "/v1/selfie", req)
 }
 
+// Challenge draws what one person is asked to do in one session. Errors as for
+// Verify.
+func (c *Client) Challenge(ctx context.Context) (*Challenge, error) {
+	b, err := c.ask(ctx, "/v1/challenge", struct{}{})
+	if err != nil {
+		return nil, err
+	}
+	var ch Challenge
+	if json.Unmarshal(b, &ch) != nil || len(ch.Nonce) != 32 || len(ch.Actions) < 3 || ch.ActionMS <= 0 || ch.TotalMS <= 0 {
+		return nil, fmt.Errorf("%w: the answer is not a challenge", ErrUnreachable)
+	}
+	return &ch, nil
+}
+
+// Frame says what to tell the person after a frame. Errors as for Verify. An
+// answer that contradicts itself is refused: done or kept of a sequence that is
+// lost, lost without a reason, kept without a measure.
+func (c *Client) Frame(ctx context.Context, req *FrameRequest) (*FrameReport, error) {
+	b, err := c.ask(ctx, "/v1/frame", req)
+	if err != nil {
+		return nil, err
+	}
+	return ParseFrameReport(b)
+}
+
+// ParseFrameReport reads a frame report and refuses one that contradicts itself.
+func ParseFrameReport(b []byte) (*FrameReport, error) {
+	var f FrameReport
+	if json.Unmarshal(b, &f) != nil || f.Hint == "" || f.Over != (f.Reason != "") || f.Over && f.Done || f.Done && !f.Keep || f.Keep && len(f.Measure) == 0 {
+		return nil, fmt.Errorf("%w: the answer is not a frame's report", ErrUnreachable)
+	}
+	return &f, nil
+}
+
 func (c *Client) post(ctx context.Context, path string, in any) (*Report, error) {
+	b, err := c.ask(ctx, path, in)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReport(b)
+}
+
+// ask gives the body of an answer of 200.
+func (c *Client) ask(ctx context.Context, path string, in any) ([]byte, error) {
 	body, err := json.Marshal(in)
 	if err != nil {
 		return nil, fmt.Errorf("engine: request: %w", err)
@@ -146,7 +205,7 @@ func (c *Client) post(ctx context.Context, path string, in any) (*Report, error)
 		}
 		return nil, e
 	}
-	return ParseReport(answer)
+	return answer, nil
 }
 
 // ParseReport reads a report and refuses one that contradicts itself: a verdict

@@ -5,6 +5,8 @@
 //	POST /v1/document  DocumentRequest -> Report
 //	POST /v1/selfie    SelfieRequest   -> Report
 //	POST /v1/match     MatchRequest    -> Report
+//	POST /v1/challenge {}              -> Challenge
+//	POST /v1/frame     FrameRequest    -> FrameReport
 //	GET  /healthz                      -> {"status":"ok","models":true,...}
 //
 // A photo or template that cannot be judged is a Report, not an HTTP error: HTTP

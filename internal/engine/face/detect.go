@@ -264,7 +264,7 @@ func (e *Engine) meshAt(r raster, centre Point, side, roll float64) ([]Point3, f
 			presence = float64(t.Data[0])
 		}
 	}
-	if values == nil || math.IsNaN(presence) {
+	if values == nil || math.IsNaN(presence) { // not one of either
 		return nil, 0, errors.New("face: the mesh network gave no points or no presence")
 	}
 	mesh := make([]Point3, meshPoints)
@@ -273,7 +273,7 @@ func (e *Engine) meshAt(r raster, centre Point, side, roll float64) ([]Point3, f
 		p := view.apply(Point{float64(values[i*3]), float64(values[i*3+1])})
 		mesh[i] = Point3{p.X, p.Y, float64(values[i*3+2]) * k}
 		if !p.finite() || !finite(mesh[i].Z) {
-			return nil, 0, errors.New("face: the mesh network gave a point that is no number")
+			return nil, 0, ErrNaN
 		}
 	}
 	return mesh, presence, nil

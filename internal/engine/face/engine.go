@@ -107,9 +107,19 @@ func (e *Engine) Close() error {
 	return errors.Join(errs...)
 }
 
+// ErrNaN says that a network answered with a value that is no number. Nothing is
+// known about the picture then, not even that it shows nobody.
+var ErrNaN = errors.New("face: a network gave a value that is no number")
+
+// session computes one network: [onnx.Session].
+type session interface {
+	Run(inputs ...onnx.Tensor) ([]onnx.Tensor, error)
+	Close() error
+}
+
 // network is a session that takes one square RGB picture.
 type network struct {
-	session *onnx.Session
+	session session
 	size    int
 	planes  bool // channels first
 }
@@ -133,7 +143,8 @@ func newNetwork(s *onnx.Session, size, outputs int) (*network, error) {
 	return n, nil
 }
 
-// run computes the outputs for RGB values 0 to 255, after (v - mean) * scale.
+// run computes the outputs for RGB values 0 to 255, after (v - mean) * scale. The
+// error is ErrNaN, or the session's.
 func (n *network) run(rgb []float32, mean [3]float32, scale float32) ([]onnx.Tensor, error) {
 	data := make([]float32, len(rgb))
 	area := n.size * n.size
@@ -151,5 +162,16 @@ func (n *network) run(rgb []float32, mean [3]float32, scale float32) ([]onnx.Ten
 			}
 		}
 	}
-	return n.session.Run(onnx.Tensor{Shape: shape, Data: data})
+	out, err := n.session.Run(onnx.Tensor{Shape: shape, Data: data})
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range out {
+		for _, v := range t.Data {
+			if !finite(float64(v)) {
+				return nil, ErrNaN
+			}
+		}
+	}
+	return out, nil
 }

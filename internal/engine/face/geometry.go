@@ -37,6 +37,12 @@ func (m affine) then(n affine) affine {
 	}
 }
 
+// inverse undoes m, whose scale is not 0.
+func (m affine) inverse() affine {
+	k := 1 / (m.a*m.e - m.b*m.d)
+	return affine{m.e * k, -m.b * k, (m.b*m.f - m.c*m.e) * k, -m.d * k, m.a * k, (m.c*m.d - m.a*m.f) * k}
+}
+
 // square maps a size x size output onto the square of the given centre, side
 // and clockwise rotation (radians) in a picture.
 func square(centre Point, side, roll float64, size int) affine {

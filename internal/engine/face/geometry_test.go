@@ -223,6 +223,47 @@ func TestWarp(t *testing.T) {
 	}
 }
 
+func TestShrinkAverages(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for _, tc := range []struct{ w, h, f int }{{1, 1, 2}, {7, 5, 2}, {37, 23, 3}, {64, 64, 8}, {31, 600, 300}, {700, 7, 300}} {
+		img := image.NewRGBA(image.Rect(0, 0, tc.w, tc.h))
+		for i := range img.Pix {
+			img.Pix[i] = 255 // the sums must hold the brightest picture
+			if tc.h < 600 {
+				img.Pix[i] = byte(rnd.IntN(256))
+			}
+		}
+		r, _ := newRaster(img)
+		small, _ := r.shrink(box{0, 0, float64(tc.w), float64(tc.h)}, tc.f, affine{1, 0, 0, 0, 1, 0})
+		for y := range small.h {
+			for x := range small.w {
+				var sum [3]int
+				n := 0
+				for v := y * tc.f; v < min((y+1)*tc.f, tc.h); v++ {
+					for u := x * tc.f; u < min((x+1)*tc.f, tc.w); u++ {
+						n++
+						for c := range sum {
+							sum[c] += int(img.Pix[img.PixOffset(u, v)+c])
+						}
+					}
+				}
+				for c, s := range sum {
+					if got, want := small.pix[y*small.stride+x*4+c], byte((s+n/2)/n); got != want {
+						t.Fatalf("%+v: at %d, %d colour %d is %d, want %d", tc, x, y, c, got, want)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestInverse(t *testing.T) {
+	m := square(Point{120, 80}, 70, 0.4, 112)
+	if p := m.inverse().apply(m.apply(Point{3, 9})); p.sub(Point{3, 9}).norm() > 1e-9 {
+		t.Errorf("there and back: %v", p)
+	}
+}
+
 func TestWarpOutsideIsBlack(t *testing.T) {
 	r, _ := newRaster(ramp(40, 30))
 	for _, side := range []float64{10, 500} {
@@ -381,7 +422,7 @@ func TestProminent(t *testing.T) {
 }
 
 func TestFalls(t *testing.T) {
-	good := Quality{Frontal: true, EyeDistance: 80, Sharpness: 120, Brightness: 120, Contrast: 35}
+	good := Quality{Frontal: true, EyeDistance: 80, Sharpness: 120, Brightness: 120, Contrast: 35, Eyes: 0.8, EyeLight: 0.7, Lips: 0.5}
 	if short := good.Falls(SelfieLimits); short != nil {
 		t.Fatalf("a good face falls short: %v", short)
 	}
@@ -393,6 +434,8 @@ func TestFalls(t *testing.T) {
 		TooDark:     func(q *Quality) { q.Brightness = 20 },
 		TooBright:   func(q *Quality) { q.Clipped = 0.5 },
 		LowContrast: func(q *Quality) { q.Contrast = math.NaN() },
+		EyesHidden:  func(q *Quality) { q.EyeLight = 0.2 },
+		MouthHidden: func(q *Quality) { q.Lips = math.NaN() },
 	} {
 		q := good
 		change(&q)

@@ -298,7 +298,8 @@ func (p *parser) letters(field, s string) string {
 func (p *parser) fields(now time.Time) {
 	f := &p.Fields
 	f.Code = strings.TrimRight(p.lines[0][:2], "<")
-	if strings.ContainsAny(f.Code, "0123456789") {
+	// The second letter is the issuer's choice, but for V (parts 5 and 6, section 4.2.2).
+	if strings.ContainsAny(f.Code, "0123456789") || p.format != TD3 && strings.HasSuffix(f.Code, "V") {
 		p.problem(DocumentCode, ProblemCharacter)
 	}
 	f.Issuer = p.letters(Issuer, p.lines[0][2:5])

@@ -226,6 +226,18 @@ func TestProblems(t *testing.T) {
 	}
 }
 
+// TestCodeV: no card has V for its second letter; a passport may.
+func TestCodeV(t *testing.T) {
+	for name, problems := range map[string]int{"td1": 1, "td2": 1, "td3": 0} {
+		lines := slices.Clone(icao[name])
+		lines[0] = lines[0][:1] + "V" + lines[0][2:]
+		r, err := mrz.Parse(lines, now)
+		if err != nil || len(r.Problems) != problems {
+			t.Errorf("%s: %v, %v", name, r.Problems, err)
+		}
+	}
+}
+
 func TestSplitName(t *testing.T) {
 	for field, want := range map[string][2]string{
 		"ERIKSSON<<ANNA<MARIA<<<<<<<<<<":             {"ERIKSSON", "ANNA MARIA"},

@@ -16,6 +16,17 @@ func (p Point) mul(k float64) Point   { return Point{p.X * k, p.Y * k} }
 func (p Point) norm() float64         { return math.Hypot(p.X, p.Y) }
 func (p Point) cross(q Point) float64 { return p.X*q.Y - p.Y*q.X }
 
+// Shape is the proportion of a kind of document: its longer side over its shorter one.
+type Shape float64
+
+// Shapes of documents with a machine-readable zone (ISO/IEC 7810; Doc 9303-3,
+// section 2). ID-2 documents, 105 x 74 mm, have the shape of a page, and so has
+// a passport that lies open, 125 x 176 mm, on its side: see [Card.Halves].
+const (
+	ID1 Shape = 85.6 / 54
+	ID3 Shape = 125.0 / 88
+)
+
 // Card is an outline. Corners go clockwise as one sees the picture, and the
 // side from the first to the second is the long one that has it on its right,
 // so that a card photographed upright starts with its upper left corner. Whether
@@ -23,10 +34,8 @@ func (p Point) cross(q Point) float64 { return p.X*q.Y - p.Y*q.X }
 type Card struct {
 	Corners [4]Point
 	Support float64 // part of the outline along which there is an edge, 0 to 1
+	Shape   Shape   // what was looked for; zero is ID1
 }
-
-// Ratio is the longer side of an ID-1 card over its shorter one.
-const Ratio = 85.6 / 54
 
 const (
 	// size is the longer side, pixels, to which a picture is brought.
@@ -40,7 +49,7 @@ const (
 
 	// A camera that looks at a card at a slant changes its proportion and lets
 	// its sides converge. These bounds hold for slants of up to about 25 degrees.
-	ratioSlack   = 0.12 // proportion: part of Ratio, either way
+	ratioSlack   = 0.12 // proportion: part of the shape's, either way
 	convergence  = 14.0 // degrees between opposite sides, at most
 	squareness   = 16.0 // degrees that a corner may differ from a right angle
 	leastOpposed = 0.78 // shorter over longer of two opposite sides, at least
@@ -55,21 +64,70 @@ const (
 	leastSide, leastMean = 0.85, 0.95
 )
 
-// Cards finds the cards in a picture, at most three that do not cover each
-// other, the best supported first. There may be none.
-func Cards(img *image.RGBA) []Card {
+// Picture is a photo in which outlines are looked for.
+type Picture struct {
+	field *field // nil: too small
+	lines []line
+	quads []quad
+	k     float64 // pixels of the photo to one of the small picture
+}
+
+// Look prepares a photo: what it takes is the same for every shape.
+func Look(img *image.RGBA) Picture {
 	f, k := gradients(img)
 	if f == nil {
-		return nil
+		return Picture{}
 	}
-	found := f.quads(f.lines())
+	lines := f.lines()
+	return Picture{f, lines, f.quads(lines), float64(k)}
+}
+
+// Find gives the outlines of a shape, at most three that do not cover each
+// other, the best supported first. There may be none. A slanted card may have the
+// shape of a page as well, and the reverse.
+func (p Picture) Find(s Shape) []Card {
+	found := choose(p.quads, s)
 	for i := range found {
 		for j := range found[i].Corners {
-			found[i].Corners[j] = found[i].Corners[j].mul(float64(k))
+			found[i].Corners[j] = found[i].Corners[j].mul(p.k)
 		}
 	}
 	return found
 }
+
+// Documents gives what is found of either shape, largest first, without what
+// lies on another: a card has frames printed on it.
+func (p Picture) Documents() []Card {
+	all := slices.Concat(p.Find(ID1), p.Find(ID3))
+	slices.SortStableFunc(all, func(a, b Card) int { return cmp.Compare(b.Area(), a.Area()) })
+	var found []Card
+	for _, c := range all {
+		if !slices.ContainsFunc(found, c.Covers) && !c.several(all) {
+			found = append(found, c)
+		}
+	}
+	return found
+}
+
+// several reports whether an outline is that of two documents side by side: two
+// others fill most of it, and have edges all along where it has a gap. The pages
+// of a passport have none between them.
+func (c Card) several(all []Card) bool {
+	for i, a := range all {
+		if a.Support < c.Support+0.01 || !c.Holds(centre(a.Corners)) {
+			continue
+		}
+		for _, b := range all[:i] {
+			if b.Support >= c.Support+0.01 && c.Holds(centre(b.Corners)) && !a.Covers(b) && a.Area()+b.Area() > 0.7*c.Area() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Cards finds the ID-1 cards in a picture.
+func Cards(img *image.RGBA) []Card { return Look(img).Find(ID1) }
 
 // field is the gradient of a small picture.
 type field struct {
@@ -157,9 +215,12 @@ func (l line) meet(m line) Point {
 	return Point{(l.rho*m.sin - m.rho*l.sin) / d, (m.rho*l.cos - l.rho*m.cos) / d}
 }
 
+// dot is the cosine of the angle between two lines, 0 to 1.
+func (l line) dot(m line) float64 { return math.Abs(l.cos*m.cos + l.sin*m.sin) }
+
 // apart is the angle between two lines, 0 to a right angle.
 func (l line) apart(m line) float64 {
-	return math.Acos(min(math.Abs(l.cos*m.cos+l.sin*m.sin), 1))
+	return math.Acos(min(l.dot(m), 1))
 }
 
 func radians(degrees float64) float64 { return degrees * math.Pi / 180 }
@@ -213,7 +274,7 @@ func (f *field) lines() []line {
 		n    int32
 		a, r int
 	}
-	least := int32(leastLong / Ratio * float64(max(f.w, f.h)) * 0.4)
+	least := int32(leastLong / float64(ID1) * float64(max(f.w, f.h)) * 0.4)
 	var peaks []peak
 	for a := range angles {
 		row := votes[a*width : (a+1)*width]
@@ -271,25 +332,29 @@ func (f *field) lines() []line {
 	return found
 }
 
+// quad is what could be a document of one shape or another.
+type quad struct {
+	Card
+	worst float64 // support of the worst side
+	score float64 // but for how far it is from a shape
+}
+
 // quads puts two and two lines together.
-func (f *field) quads(all []line) []Card {
+func (f *field) quads(all []line) []quad {
 	type pair struct{ a, b line }
 	var pairs []pair
 	for i, a := range all {
 		for _, b := range all[i+1:] {
-			if a.apart(b) <= radians(convergence) {
+			if a.dot(b) >= math.Cos(radians(convergence)) {
 				pairs = append(pairs, pair{a, b})
 			}
 		}
 	}
-	type scored struct {
-		Card
-		score float64
-	}
-	var list []scored
+	crooked := math.Sin(radians(squareness))
+	var list []quad
 	for i, p := range pairs {
 		for _, q := range pairs[i+1:] {
-			if math.Pi/2-p.a.apart(q.a) > radians(squareness) {
+			if p.a.dot(q.a) > crooked {
 				continue
 			}
 			c, ok := f.card([4]Point{p.a.meet(q.a), q.a.meet(p.b), p.b.meet(q.b), q.b.meet(p.a)})
@@ -303,28 +368,45 @@ func (f *field) quads(all []line) []Card {
 			// Of outlines that are one inside the other (a card, and the frame
 			// printed on it) the outer is the card.
 			a := area(c) / float64(f.w*f.h)
-			off := math.Abs(math.Log(proportion(c) / Ratio))
-			list = append(list, scored{Card{c, mean}, mean + 0.25*worst + 0.5*math.Sqrt(a) - 0.5*off})
+			list = append(list, quad{Card{Corners: c, Support: mean}, worst, mean + 0.25*worst + 0.5*math.Sqrt(a)})
 		}
 	}
-	slices.SortStableFunc(list, func(a, b scored) int { return cmp.Compare(b.score, a.score) })
-	var found []Card
-	for _, s := range list {
-		if slices.ContainsFunc(found, func(c Card) bool { return covers(c.Corners, s.Corners) }) {
+	return list
+}
+
+// choose gives the quads of a shape, as Find does.
+func choose(all []quad, shape Shape) []Card {
+	var list []quad
+	for _, q := range all {
+		r := proportion(q.Corners) / float64(shape)
+		if r < 1-ratioSlack || r > 1+ratioSlack {
 			continue
 		}
-		if found = append(found, s.Card); len(found) == most {
+		q.score -= 0.5 * math.Abs(math.Log(r))
+		list = append(list, q)
+	}
+	slices.SortStableFunc(list, func(a, b quad) int { return cmp.Compare(b.score, a.score) })
+	tried := make([]Card, min(len(list), 200))
+	for i := range tried {
+		tried[i] = list[i].Card
+	}
+	var found []Card
+	for _, q := range list {
+		if slices.ContainsFunc(found, func(c Card) bool { return covers(c.Corners, q.Corners) }) || q.several(tried) {
+			continue
+		}
+		q.Shape = shape
+		if found = append(found, q.Card); len(found) == most {
 			break
 		}
 	}
 	return found
 }
 
-// card puts corners into their order, and tells whether they could be a card's.
+// card puts corners into their order, and tells whether they could be a document's.
 func (f *field) card(c [4]Point) ([4]Point, bool) {
-	const margin = 2 // pixels between an edge and the end of the picture
 	for i, p := range c {
-		if !(p.X >= margin && p.Y >= margin && p.X <= float64(f.w)-margin && p.Y <= float64(f.h)-margin) {
+		if !f.inside(p) {
 			return c, false
 		}
 		if q, r := c[(i+1)%4], c[(i+2)%4]; (q.sub(p).cross(r.sub(q)) > 0) != (c[1].sub(c[0]).cross(c[2].sub(c[1])) > 0) {
@@ -357,8 +439,8 @@ func (f *field) card(c [4]Point) ([4]Point, bool) {
 			return c, false
 		}
 	}
-	r := proportion(c) / Ratio
-	return c, r >= 1-ratioSlack && r <= 1+ratioSlack
+	r := proportion(c)
+	return c, r >= float64(ID3)*(1-ratioSlack) && r <= float64(ID1)*(1+ratioSlack)
 }
 
 // proportion is the mean of the long sides over that of the short ones.
@@ -371,48 +453,58 @@ func area(c [4]Point) float64 {
 	return c[2].sub(c[0]).cross(c[3].sub(c[1])) / 2
 }
 
-// support is the part of the sides along which there is an edge that runs as
-// the side does, on average and for the worst side. An edge counts half where
-// it goes from dark to light and most of its side from light to dark. The
-// corners are left out: a card's are round, with 3.18 mm.
+// support is that of the sides, on average and for the worst one.
 func (f *field) support(c [4]Point) (mean, worst float64) {
 	worst = 1
 	for i, a := range c {
-		b := c[(i+1)%4]
-		d := b.sub(a)
-		length := d.norm()
-		d = d.mul(1 / length)
-		nx, ny := float32(-d.Y), float32(d.X)
-		n := max(int(length*0.88/2), 8)
-		var up, down int
-		for j := range n {
-			t := 0.06 + 0.88*(float64(j)+0.5)/float64(n)
-			p := a.add(b.sub(a).mul(t))
-			best := float32(0)
-			for o := -2; o <= 2; o++ {
-				x, y := int(p.X+float64(o)*float64(nx)), int(p.Y+float64(o)*float64(ny))
-				if x < 0 || y < 0 || x >= f.w || y >= f.h {
-					continue
-				}
-				k := y*f.w + x
-				if m := f.mag[k]; m >= edge {
-					across := f.gx[k]*nx + f.gy[k]*ny
-					if (across >= 0.93*m || across <= -0.93*m) && m > max(best, -best) {
-						best = across
-					}
-				}
-			}
-			switch {
-			case best > 0:
-				up++
-			case best < 0:
-				down++
-			}
+		s := f.along(a, c[(i+1)%4])
+		if s < leastSide {
+			return 0, 0
 		}
-		s := (float64(max(up, down)) + 0.5*float64(min(up, down))) / float64(n)
 		mean, worst = mean+s/4, min(worst, s)
 	}
 	return mean, worst
+}
+
+// along is the part of the way from a to b along which there is an edge that
+// runs as the way does. An edge counts half where it goes from dark to light and
+// most of the way from light to dark. The ends are left out: a card's corners
+// are round, with 3.18 mm. Below leastSide it is 0.
+func (f *field) along(a, b Point) float64 {
+	d := b.sub(a)
+	length := d.norm()
+	d = d.mul(1 / length)
+	nx, ny := float32(-d.Y), float32(d.X)
+	n := max(int(length*0.88/2), 8)
+	var up, down int
+	for j := range n {
+		if float64(j-up-down) > (1-leastSide)*float64(n) {
+			return 0
+		}
+		t := 0.06 + 0.88*(float64(j)+0.5)/float64(n)
+		p := a.add(b.sub(a).mul(t))
+		best := float32(0)
+		for o := -2; o <= 2; o++ {
+			x, y := int(p.X+float64(o)*float64(nx)), int(p.Y+float64(o)*float64(ny))
+			if x < 0 || y < 0 || x >= f.w || y >= f.h {
+				continue
+			}
+			k := y*f.w + x
+			if m := f.mag[k]; m >= edge {
+				across := f.gx[k]*nx + f.gy[k]*ny
+				if (across >= 0.93*m || across <= -0.93*m) && m > max(best, -best) {
+					best = across
+				}
+			}
+		}
+		switch {
+		case best > 0:
+			up++
+		case best < 0:
+			down++
+		}
+	}
+	return (float64(max(up, down)) + 0.5*float64(min(up, down))) / float64(n)
 }
 
 // covers reports whether the middle of one outline lies in the other.
@@ -420,6 +512,91 @@ func covers(a, b [4]Point) bool { return holds(a, centre(b)) || holds(b, centre(
 
 func centre(c [4]Point) Point {
 	return c[0].add(c[1]).add(c[2]).add(c[3]).mul(0.25)
+}
+
+// Area is that of the card in the picture, square pixels.
+func (c Card) Area() float64 { return area(c.Corners) }
+
+// Long is the longer of the two long sides, pixels.
+func (c Card) Long() float64 {
+	return max(c.Corners[1].sub(c.Corners[0]).norm(), c.Corners[2].sub(c.Corners[3]).norm())
+}
+
+// Holds reports whether a point of the picture lies on the card.
+func (c Card) Holds(p Point) bool { return holds(c.Corners, p) }
+
+// Covers reports whether the middle of one card lies on the other.
+func (c Card) Covers(d Card) bool { return covers(c.Corners, d.Corners) }
+
+// Adjoins reports whether two cards share a side, as the pages of a passport do.
+func (c Card) Adjoins(d Card) bool {
+	shared := 0
+	for _, p := range c.Corners {
+		for _, q := range d.Corners {
+			if p.sub(q).norm() < 0.08*d.Long() {
+				shared++
+			}
+		}
+	}
+	return shared >= 2
+}
+
+// CutOff reports whether the photo shows three sides of something that could be
+// a document, two of which run on beyond its border.
+func (p Picture) CutOff() bool {
+	f := p.field
+	if f == nil {
+		return false
+	}
+	for i, a := range p.lines {
+		for _, b := range p.lines[i+1:] {
+			if a.apart(b) > radians(convergence) {
+				continue
+			}
+			for _, q := range p.lines {
+				if min(q.apart(a), q.apart(b)) < math.Pi/2-radians(squareness) {
+					continue
+				}
+				k, l := a.meet(q), b.meet(q)
+				side := k.sub(l).norm()
+				if !f.inside(k) || !f.inside(l) || side < leastLong/float64(ID1)*float64(max(f.w, f.h)) || f.along(k, l) < leastMean {
+					continue
+				}
+				for _, way := range []float64{1, -1} {
+					// Along the two sides, the same way, to the border.
+					d := Point{-q.cos, -q.sin}.mul(way)
+					m, n := f.border(k, Point{-a.sin, a.cos}, d), f.border(l, Point{-b.sin, b.cos}, d)
+					seen := min(m.sub(k).norm(), n.sub(l).norm())
+					if seen > 0.25*side && seen < float64(ID1)*side && f.along(k, m) >= leastMean && f.along(l, n) >= leastMean {
+						return true
+					}
+				}
+			}
+		}
+	}
+	return false
+}
+
+func (f *field) inside(p Point) bool {
+	const margin = 2 // pixels between an edge and the end of the picture
+	return p.X >= margin && p.Y >= margin && p.X <= float64(f.w)-margin && p.Y <= float64(f.h)-margin
+}
+
+// border is where one leaves the picture that goes from p along a line, to the side of d.
+func (f *field) border(p, along, d Point) Point {
+	if along.X*d.X+along.Y*d.Y < 0 {
+		along = along.mul(-1)
+	}
+	t := math.Inf(1)
+	for _, axis := range [2][3]float64{{p.X, along.X, float64(f.w)}, {p.Y, along.Y, float64(f.h)}} {
+		switch {
+		case axis[1] > 1e-9:
+			t = min(t, (axis[2]-2-axis[0])/axis[1])
+		case axis[1] < -1e-9:
+			t = min(t, (2-axis[0])/axis[1])
+		}
+	}
+	return p.add(along.mul(max(t, 0)))
 }
 
 func holds(c [4]Point, p Point) bool {

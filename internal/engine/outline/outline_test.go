@@ -164,7 +164,7 @@ func TestStraighten(t *testing.T) {
 	for turn, c := range []outline.Card{card, card.Turned()} {
 		flat := c.Straighten(img)
 		w, h := flat.Rect.Dx(), flat.Rect.Dy()
-		if w < 880 || w > 920 || math.Abs(float64(w)/float64(h)-outline.Ratio) > 0.01 {
+		if w < 880 || w > 920 || math.Abs(float64(w)/float64(h)-float64(outline.ID1)) > 0.01 {
 			t.Fatalf("%d x %d", w, h)
 		}
 		for i, p := range []image.Point{{2, 2}, {w - 3, 2}, {w - 3, h - 3}, {2, h - 3}, {w/2 - 20, h/2 - 20}, {w/2 + 20, h/2 + 20}} {
@@ -235,5 +235,97 @@ func BenchmarkCards(b *testing.B) {
 				outline.Cards(k.img)
 			}
 		})
+	}
+}
+
+// TestDocuments: cards and pages alike, one outline each.
+func TestDocuments(t *testing.T) {
+	page, card := rectangle(600, 450, 900, 634, 3), rectangle(600, 450, 856, 540, -4)
+	for _, c := range []struct {
+		name string
+		draw []any
+		want [][4]point
+	}{
+		{"a page", []any{page, paper}, [][4]point{page}},
+		{"a card", []any{card, paper}, [][4]point{card}},
+		{"a page with a portrait and a stripe", []any{page, paper, rectangle(350, 430, 250, 320, 3), wood, rectangle(600, 660, 890, 100, 3), night}, [][4]point{page}},
+		{"two pages one above the other", []any{rectangle(600, 220, 560, 394, 0), paper, rectangle(600, 660, 560, 394, 0), paper}, [][4]point{rectangle(600, 220, 560, 394, 0), rectangle(600, 660, 560, 394, 0)}},
+		{"two cards side by side", []any{rectangle(310, 450, 500, 315, 0), paper, rectangle(880, 450, 500, 315, 0), paper}, [][4]point{rectangle(310, 450, 500, 315, 0), rectangle(880, 450, 500, 315, 0)}},
+		{"an open passport", []any{rectangle(600, 450, 580, 817, 0), paper, rectangle(600, 450, 580, 3, 0), night}, [][4]point{rectangle(600, 450, 580, 817, 0)}},
+		{"nothing", nil, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			img := scene(1200, 900, wood, 11)
+			for i := 0; i < len(c.draw); i += 2 {
+				paint(img, c.draw[i].([4]point), c.draw[i+1].(color.RGBA))
+			}
+			got := outline.Look(img).Documents()
+			if len(got) != len(c.want) {
+				t.Fatalf("%d documents, want %d: %v", len(got), len(c.want), got)
+			}
+			for _, w := range c.want {
+				best := math.Inf(1)
+				for _, g := range got {
+					best = min(best, off(g.Corners, w))
+				}
+				if !(best <= 20) { // where documents have edges in one line, those are a little off
+					t.Errorf("%.1f pixels off: %v, want %v", best, got, w)
+				}
+			}
+		})
+	}
+}
+
+func TestCutOff(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		at   [4]point
+		want bool
+	}{
+		{"right", rectangle(900, 450, 900, 634, 0), true},
+		{"left, crooked", rectangle(250, 450, 900, 634, 3), true},
+		{"above", rectangle(600, 150, 800, 563, 0), true},
+		{"below", rectangle(600, 800, 800, 563, -2), true},
+		{"whole", rectangle(600, 450, 900, 634, 0), false},
+		{"a corner alone", rectangle(1100, 900, 900, 634, 0), false},
+		{"a stripe across", rectangle(600, 450, 2000, 300, 0), false},
+		{"nothing", rectangle(-600, 450, 100, 100, 0), false},
+	} {
+		img := scene(1200, 900, wood, 13)
+		paint(img, c.at, paper)
+		if got := outline.Look(img).CutOff(); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+	if outline.Look(image.NewRGBA(image.Rect(0, 0, 8, 8))).CutOff() {
+		t.Error("in a picture of 8 x 8")
+	}
+}
+
+// TestParts: where points lie on a card, what is left without a margin, and the
+// halves of an open passport.
+func TestParts(t *testing.T) {
+	c := outline.Card{Corners: [4]point{{X: 160, Y: 200}, {X: 1040, Y: 170}, {X: 1060, Y: 730}, {X: 150, Y: 720}}, Shape: outline.ID3}
+	for i, want := range [4]point{{X: 0, Y: 0}, {X: 1, Y: 0}, {X: 1, Y: 1}, {X: 0, Y: 1}} {
+		if u, v := c.Place(c.Corners[i]); math.Hypot(u-want.X, v-want.Y) > 1e-9 {
+			t.Errorf("corner %d is at %v, %v", i, u, v)
+		}
+	}
+	for i, p := range c.Inner(0.1).Corners {
+		u, v := c.Place(p)
+		if want := ([4]point{{X: 0.1, Y: 0.1}, {X: 0.9, Y: 0.1}, {X: 0.9, Y: 0.9}, {X: 0.1, Y: 0.9}})[i]; math.Hypot(u-want.X, v-want.Y) > 1e-9 {
+			t.Errorf("inner corner %d is at %v, %v", i, u, v)
+		}
+	}
+	a, b := c.Halves()[0], c.Halves()[1]
+	if a.Area() <= 0 || b.Area() <= 0 || math.Abs(a.Area()+b.Area()-c.Area()) > 1 || a.Covers(b) || !a.Adjoins(b) || !c.Covers(c.Turned()) {
+		t.Errorf("%v, %v", a, b)
+	}
+	// Each half lies as a page does: its long side is a short one of the whole.
+	if u, v := c.Place(a.Corners[2]); math.Hypot(u, v-1) > 1e-9 && math.Hypot(u, v) > 1e-9 {
+		t.Errorf("%v, %v", u, v)
+	}
+	if a.Shape != outline.ID3 {
+		t.Error(a.Shape)
 	}
 }

@@ -5,7 +5,7 @@
 //	              | waits for one of the workers, first come first served
 //	           body (at most 49 MB) -> JSON --no--> 400 invalid_request, 413 image_too_large
 //	              |
-//	           worker: verify | document | selfie | match
+//	           worker: verify | document | selfie | match | challenge | frame
 //	              |                    \--- time runs out --> 504 engine_timeout
 //	           200 Report              \--- panic ----------> 500 engine_error
 //

@@ -20,12 +20,16 @@ type Options struct {
 	Listen     string // host:port on loopback; port 0 takes a free one
 	ModelsDir  string // cache of package models
 	Set        string // models.SetFull or models.SetUnencumbered; default full
+	Profile    string // engine.Permissive, Standard or Strict; default standard
 	Version    string // of the program, for reports
 	Bounds     Bounds
 	Now        func() time.Time    // default time.Now
 	Log        *slog.Logger        // default slog.Default
 	Ready      func(addr net.Addr) // called once, when the service listens
-	Thresholds engine.Thresholds   // zero means the default operating point
+	Thresholds engine.Thresholds   // zero means those of Profile
+
+	AllowVirtualCameras bool // see engine.Config; for tests only
+	PassiveCounts       bool // see engine.Config
 }
 
 // goMemory is what Go's part of the process should stay under; the networks
@@ -47,7 +51,8 @@ func Run(ctx context.Context, o Options) error {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(goMemory)
 	}
-	v, closeModels, err := engine.Open(o.ModelsDir, o.Set, engine.Config{Version: o.Version, Thresholds: o.Thresholds, Now: o.Now, Log: o.Log})
+	v, closeModels, err := engine.Open(o.ModelsDir, o.Set, engine.Config{Version: o.Version, Profile: o.Profile, Thresholds: o.Thresholds, Now: o.Now, Log: o.Log,
+		AllowVirtualCameras: o.AllowVirtualCameras, PassiveCounts: o.PassiveCounts})
 	if err != nil {
 		return fmt.Errorf("engine: %w", err)
 	}
@@ -65,7 +70,7 @@ func Run(ctx context.Context, o Options) error {
 		ErrorLog:          slog.NewLogLogger(o.Log.Handler(), slog.LevelWarn),
 	}
 	_, present := v.Models()
-	o.Log.Info("engine: listening", "addr", ln.Addr().String(), "models", present, "set", o.Set, "workers", bounds.Workers)
+	o.Log.Info("engine: listening", "addr", ln.Addr().String(), "models", present, "set", o.Set, "profile", v.Info().Profile, "workers", bounds.Workers)
 	if o.Ready != nil {
 		o.Ready(ln.Addr())
 	}

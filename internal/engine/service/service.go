@@ -16,6 +16,7 @@ import (
 
 	"github.com/kosmoscope/kosmoscope/internal/engine"
 	"github.com/kosmoscope/kosmoscope/internal/engine/api"
+	"github.com/kosmoscope/kosmoscope/internal/engine/liveness"
 )
 
 // Judge is what the service asks; *engine.Verifier is one. Errors are the context's.
@@ -24,7 +25,10 @@ type Judge interface {
 	Document(context.Context, *api.DocumentRequest) (*api.Report, error)
 	Selfie(context.Context, *api.SelfieRequest) (*api.Report, error)
 	Match(context.Context, *api.MatchRequest) (*api.Report, error)
+	Challenge(context.Context) (*api.Challenge, error)
+	Frame(context.Context, *api.FrameRequest) (*api.FrameReport, error)
 	Models() (models []api.Model, present bool)
+	Info() api.Info
 }
 
 // Bounds of the service. Zero values mean the defaults.
@@ -72,13 +76,18 @@ func Handler(judge Judge, bounds Bounds, log *slog.Logger) http.Handler {
 	mux.HandleFunc("POST /v1/document", serve(h, checkDocument, judge.Document))
 	mux.HandleFunc("POST /v1/selfie", serve(h, func(*api.SelfieRequest) error { return nil }, judge.Selfie))
 	mux.HandleFunc("POST /v1/match", serve(h, checkMatch, judge.Match))
+	mux.HandleFunc("POST /v1/challenge", serve(h, func(*struct{}) error { return nil },
+		func(ctx context.Context, _ *struct{}) (*api.Challenge, error) { return judge.Challenge(ctx) }))
+	mux.HandleFunc("POST /v1/frame", serve(h, checkFrame, judge.Frame))
 	mux.HandleFunc("GET /healthz", h.health)
 	return mux
 }
 
 func (h *handler) health(w http.ResponseWriter, _ *http.Request) {
 	models, present := h.judge.Models()
+	info := h.judge.Info()
 	answer(w, http.StatusOK, map[string]any{"status": "ok", "models": present, "model_list": models,
+		"profile": info.Profile, "set": info.Set, "operating_point": info.OperatingPoint, "score_basis": info.ScoreBasis,
 		"workers": h.bounds.Workers, "busy": len(h.workers), "waiting": max(len(h.places)-len(h.workers), 0)})
 }
 
@@ -117,7 +126,7 @@ var (
 )
 
 // serve puts one request through the bounds.
-func serve[T any](h *handler, check func(*T) error, judge func(context.Context, *T) (*api.Report, error)) http.HandlerFunc {
+func serve[T, R any](h *handler, check func(*T) error, judge func(context.Context, *T) (*R, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		select {
 		case h.places <- struct{}{}:
@@ -148,7 +157,7 @@ func serve[T any](h *handler, check func(*T) error, judge func(context.Context, 
 			return
 		}
 		type result struct {
-			report *api.Report
+			report *R
 			err    error
 		}
 		done := make(chan result, 1)
@@ -243,7 +252,16 @@ func checkVerify(r *api.VerifyRequest) error {
 	if err := checkLiveness(r.LivenessMode); err != nil {
 		return err
 	}
+	if err := checkSequence(r.LivenessMode, r.Liveness); err != nil {
+		return err
+	}
+	if r.Liveness != nil && len(r.Selfies) > 0 {
+		return fieldError("The field \"selfies\" must be empty where \"liveness\" is given: the face is that of its frames.")
+	}
 	if err := checkSelfies(r.Selfies); err != nil {
+		return err
+	}
+	if err := checkMore(r.DocumentMore); err != nil {
 		return err
 	}
 	return checkTypes(r.DocumentTypes, r.DocumentFront)
@@ -253,8 +271,17 @@ func checkMatch(r *api.MatchRequest) error {
 	if err := checkLiveness(r.LivenessMode); err != nil {
 		return err
 	}
-	if (len(r.Selfies) > 0) == (len(r.Probes) > 0) {
-		return fieldError("Exactly one of the fields \"selfies\" and \"probes\" must be given.")
+	if err := checkSequence(r.LivenessMode, r.Liveness); err != nil {
+		return err
+	}
+	given := 0
+	for _, is := range []bool{len(r.Selfies) > 0, len(r.Probes) > 0, r.Liveness != nil} {
+		if is {
+			given++
+		}
+	}
+	if given != 1 {
+		return fieldError("Exactly one of the fields \"selfies\", \"probes\" and \"liveness\" must be given.")
 	}
 	if len(r.Probes) > 0 && r.LivenessMode != api.LivenessNone {
 		return fieldError("The field \"liveness_mode\" must be none where \"probes\" is given: a template shows nobody alive.")
@@ -278,6 +305,66 @@ func checkLiveness(mode string) error {
 	return nil
 }
 
+// maxCamera bounds the name of a camera, bytes.
+const maxCamera = 256
+
+// checkSequence: a sequence is there exactly with liveness_mode active.
+func checkSequence(mode string, l *api.Liveness) error {
+	if (mode == api.LivenessActive) != (l != nil) {
+		return fieldError("The field \"liveness\" must be given exactly where \"liveness_mode\" is active.")
+	}
+	if l == nil {
+		return nil
+	}
+	if !liveness.Drawn(l.Challenge) {
+		return fieldError("The field \"liveness.challenge\" is no challenge of this engine.")
+	}
+	if len(l.Frames) == 0 || len(l.Frames) > api.MaxFrames {
+		return fieldError(fmt.Sprintf("The field \"liveness.frames\" must hold 1 to %d frames.", api.MaxFrames))
+	}
+	if len(l.Camera) > maxCamera {
+		return fieldError(fmt.Sprintf("The field \"liveness.camera\" may have at most %d bytes.", maxCamera))
+	}
+	for _, f := range l.Frames {
+		if err := checkOneFrame("liveness.frames", l.Challenge, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// maxTime bounds the times of frames, milliseconds: a day.
+const maxTime = 24 * 60 * 60 * 1000
+
+func checkOneFrame(field string, c api.Challenge, f api.Frame) error {
+	switch {
+	case len(f.Image) == 0:
+		return fieldError(fmt.Sprintf("A picture is missing in the field %q.", field))
+	case len(f.Image) > engine.MaxFrame:
+		return fieldError(fmt.Sprintf("A picture in the field %q has more than %d MB.", field, engine.MaxFrame>>20))
+	case f.Action < 0 || f.Action >= len(c.Actions):
+		return fieldError(fmt.Sprintf("An action in the field %q is not one of the challenge's.", field))
+	case f.ReceivedMS < 0 || f.ReceivedMS > maxTime || f.CapturedMS < 0 || f.CapturedMS > maxTime:
+		return fieldError(fmt.Sprintf("A time in the field %q is not within a day.", field))
+	}
+	return nil
+}
+
+func checkFrame(r *api.FrameRequest) error {
+	if !liveness.Drawn(r.Challenge) {
+		return fieldError("The field \"challenge\" is no challenge of this engine.")
+	}
+	if len(r.Earlier) > api.MaxFrames {
+		return fieldError(fmt.Sprintf("The field \"earlier\" may hold at most %d measures.", api.MaxFrames))
+	}
+	for _, m := range r.Earlier {
+		if _, err := liveness.ParseMeasure(m); err != nil {
+			return fieldError("The field \"earlier\" holds something that is no measure of this engine.")
+		}
+	}
+	return checkOneFrame("frame", r.Challenge, r.Frame)
+}
+
 func checkSelfies(list [][]byte) error {
 	if len(list) > engine.MaxSelfies {
 		return fieldError(fmt.Sprintf("The field \"selfies\" may hold at most %d pictures.", engine.MaxSelfies))
@@ -297,7 +384,19 @@ func checkTemplates(field string, list [][]byte) error {
 	return nil
 }
 
-func checkDocument(r *api.DocumentRequest) error { return checkTypes(r.DocumentTypes, r.DocumentFront) }
+func checkDocument(r *api.DocumentRequest) error {
+	if err := checkMore(r.DocumentMore); err != nil {
+		return err
+	}
+	return checkTypes(r.DocumentTypes, r.DocumentFront)
+}
+
+func checkMore(list [][]byte) error {
+	if len(list) > engine.MaxMore {
+		return fieldError(fmt.Sprintf("The field \"document_more\" may hold at most %d pictures.", engine.MaxMore))
+	}
+	return nil
+}
 
 func checkTypes(types []string, front []byte) error {
 	for _, t := range types {

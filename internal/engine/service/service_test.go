@@ -17,6 +17,7 @@ import (
 
 	"github.com/kosmoscope/kosmoscope/internal/engine"
 	"github.com/kosmoscope/kosmoscope/internal/engine/api"
+	"github.com/kosmoscope/kosmoscope/internal/engine/liveness"
 	"github.com/kosmoscope/kosmoscope/internal/engine/service"
 )
 
@@ -27,7 +28,7 @@ type judge struct {
 
 func passed() *api.Report {
 	r := &api.Report{Verdict: api.Pass}
-	for _, name := range []string{api.CheckMRZDigits, api.CheckDocumentExpiry, api.CheckSelfie, api.CheckFaceMatch} {
+	for _, name := range []string{api.CheckMRZDigits, api.CheckDocumentExpiry, api.CheckSelfie, api.CheckFaceMatch, api.CheckLiveness} {
 		r.Checks = append(r.Checks, api.Check{Name: name, Outcome: api.Pass})
 	}
 	return r
@@ -43,7 +44,15 @@ func (j judge) Selfie(context.Context, *api.SelfieRequest) (*api.Report, error) 
 func (j judge) Match(ctx context.Context, _ *api.MatchRequest) (*api.Report, error) {
 	return j.verify(ctx)
 }
+func (j judge) Challenge(context.Context) (*api.Challenge, error) {
+	c, err := liveness.Draw()
+	return &c, err
+}
+func (j judge) Frame(context.Context, *api.FrameRequest) (*api.FrameReport, error) {
+	return &api.FrameReport{Hint: api.HintGood}, nil
+}
 func (j judge) Models() ([]api.Model, bool) { return []api.Model{{Name: "m"}}, true }
+func (j judge) Info() api.Info              { return api.Info{Profile: "standard", Set: "full"} }
 
 func pass(context.Context) (*api.Report, error) { return passed(), nil }
 
@@ -209,6 +218,8 @@ type healthBody struct {
 	Models  bool
 	Busy    int
 	Waiting int
+	Profile string
+	Set     string
 }
 
 func health(t *testing.T, url string) healthBody {
@@ -219,7 +230,7 @@ func health(t *testing.T, url string) healthBody {
 	}
 	defer resp.Body.Close()
 	var h healthBody
-	if err := json.NewDecoder(resp.Body).Decode(&h); err != nil || resp.StatusCode != 200 || h.Status != "ok" || !h.Models {
+	if err := json.NewDecoder(resp.Body).Decode(&h); err != nil || resp.StatusCode != 200 || h.Status != "ok" || !h.Models || h.Profile != "standard" || h.Set != "full" {
 		t.Fatalf("%+v, %v", h, err)
 	}
 	return h
@@ -340,7 +351,7 @@ func TestRunWithoutModels(t *testing.T) {
 		t.Errorf("after the end: %v", err)
 	}
 	list, err := service.Models(t.TempDir())
-	if err == nil || len(list) != 5 {
+	if err == nil || len(list) != 9 {
 		t.Errorf("%d models, %v", len(list), err)
 	}
 }
@@ -386,7 +397,7 @@ func FuzzMatch(f *testing.F) {
 }
 
 // shape is a judge that passes only a request to match of the documented shape.
-type shape struct{}
+type shape struct{ judge }
 
 func (shape) Verify(context.Context, *api.VerifyRequest) (*api.Report, error) { return passed(), nil }
 func (shape) Document(context.Context, *api.DocumentRequest) (*api.Report, error) {
@@ -394,9 +405,16 @@ func (shape) Document(context.Context, *api.DocumentRequest) (*api.Report, error
 }
 func (shape) Selfie(context.Context, *api.SelfieRequest) (*api.Report, error) { return passed(), nil }
 func (shape) Models() ([]api.Model, bool)                                     { return nil, true }
+func (shape) Info() api.Info                                                  { return api.Info{} }
 func (shape) Match(_ context.Context, r *api.MatchRequest) (*api.Report, error) {
 	selfies, probes, references := len(r.Selfies), len(r.Probes), len(r.References)
-	if (selfies == 0) == (probes == 0) || max(selfies, probes, references) > 5 || references == 0 || probes > 0 && r.LivenessMode != api.LivenessNone {
+	if r.Liveness != nil {
+		if selfies+probes > 0 || references == 0 || r.LivenessMode != api.LivenessActive || !liveness.Drawn(r.Liveness.Challenge) || len(r.Liveness.Frames) == 0 {
+			return nil, errors.New("of another shape")
+		}
+		return passed(), nil
+	}
+	if (selfies == 0) == (probes == 0) || r.LivenessMode == api.LivenessActive || max(selfies, probes, references) > 5 || references == 0 || probes > 0 && r.LivenessMode != api.LivenessNone {
 		return nil, errors.New("of another shape")
 	}
 	return passed(), nil
