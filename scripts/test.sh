@@ -31,6 +31,9 @@ step "Go tests with the race detector"
 export KOSMOSCOPE_REQUIRE_MODELS=1 KOSMOSCOPE_MODELS="$PWD/bin/models" KOSMOSCOPE_MODEL_PACKAGES="$PWD/models/node_modules"
 go test -race -timeout 20m ./...
 
+step "with the networks, what takes too long under the race detector"
+go test -run 'Takeover|ForReal|Real|Gate|Actions|Covered' ./internal/sandbox/kosmos ./internal/engine/...
+
 step "in a real browser"
 scripts/e2e.sh
 

@@ -17,6 +17,8 @@ type demoCmd struct {
 	Data      string `default:"var/demo" type:"path" help:"Folder for everything that is kept."`
 	ReadyFile string `type:"path" help:"Write this file (JSON: addresses and credentials) once all is up."`
 	Models    string `type:"path" env:"KOSMOSCOPE_MODELS" help:"Folder of the checked models (default: models beside the program)."`
+
+	StepUpLiveness string `enum:"active,none" default:"active" help:"What step-ups ask for: active, a few movements in front of the camera, or none, which takes photos from files as well and proves no living person."`
 }
 
 func (c *demoCmd) Run(ctx context.Context, s *streams) error {
@@ -27,7 +29,7 @@ func (c *demoCmd) Run(ctx context.Context, s *streams) error {
 	}
 	begun := time.Now()
 	progress := func(step string) { fmt.Fprintf(s.err, "[%5.1fs] %s\n", time.Since(begun).Seconds(), step) }
-	stack, err := newStack(c.Data, portsFrom(c.PortBase))
+	stack, err := newStack(c.Data, portsFrom(c.PortBase), c.StepUpLiveness)
 	if err != nil {
 		return err
 	}
@@ -41,7 +43,7 @@ func (c *demoCmd) Run(ctx context.Context, s *streams) error {
 	}()
 	r := stack.ready()
 	link, err := startVerification(ctx, http.DefaultClient, r.BridgeURL, r.Connector.Token, map[string]any{
-		"document_types": []string{"passport", "id_card"}, "liveness_mode": "none", "user_identifier": "you@example.com", "callback_url": r.BridgeURL + "/",
+		"document_types": []string{"passport", "id_card"}, "user_identifier": "you@example.com", "callback_url": r.BridgeURL + "/",
 	})
 	if err != nil {
 		return err
@@ -65,7 +67,7 @@ func (c *demoCmd) Run(ctx context.Context, s *streams) error {
 	fmt.Fprintf(w, "Connector token\t%s\n", r.Connector.Token)
 	fmt.Fprintf(w, "Configuration, logs\t%s\n\n", stack.dir)
 	fmt.Fprintln(w, "Another link:")
-	fmt.Fprintf(w, "  curl -s %s/descope/v1/idv -H 'Content-Type: application/json' \\\n    -H 'Authorization: Bearer %s' -d '{\"liveness_mode\":\"none\"}'\n\n", r.BridgeURL, r.Connector.Token)
+	fmt.Fprintf(w, "  curl -s %s/descope/v1/idv -H 'Content-Type: application/json' \\\n    -H 'Authorization: Bearer %s' -d '{}'\n\n", r.BridgeURL, r.Connector.Token)
 	fmt.Fprintln(w, "Ctrl-C ends it.")
 	if err := w.Flush(); err != nil {
 		return err

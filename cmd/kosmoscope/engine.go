@@ -15,9 +15,11 @@ import (
 )
 
 type engineCmd struct {
-	Serve  engineServeCmd  `cmd:"" help:"Serve the engine over HTTP on loopback."`
-	Models engineModelsCmd `cmd:"" help:"List the models with origin and licence, and check them."`
-	Build  engineBuildCmd  `cmd:"" help:"Make the checked model cache from the installed npm packages."`
+	Serve    engineServeCmd  `cmd:"" help:"Serve the engine over HTTP on loopback."`
+	Models   engineModelsCmd `cmd:"" help:"List the models with origin and licence, and check them."`
+	Build    engineBuildCmd  `cmd:"" help:"Make the checked model cache from the installed npm packages."`
+	Eval     engineEvalCmd   `cmd:"" help:"Measure the engine on a labelled folder of pictures."`
+	Specimen specimenCmd     `cmd:"" help:"Render a synthetic document to try things with, or a labelled folder of them."`
 }
 
 // modelsDir is where the cache is kept unless somebody says otherwise: the
@@ -40,9 +42,11 @@ type engineServeCmd struct {
 	Listen  string        `default:"127.0.0.1:7082" help:"Address to listen on. The service has no authentication of its own: keep it on loopback or a private network."`
 	Models  string        `type:"path" env:"KOSMOSCOPE_MODELS" help:"Folder of the checked models (default: models beside the program)."`
 	Set     string        `enum:"full,unencumbered" default:"full" help:"Which models: ${enum}. The second leaves out those whose training data is disputed."`
+	Profile string        `enum:"permissive,standard,strict" default:"standard" env:"KOSMOSCOPE_ENGINE_PROFILE" help:"How alike two faces must be: ${enum}."`
 	Workers int           `default:"2" help:"Requests judged at the same time."`
 	Queue   int           `default:"16" help:"Requests that may wait; one more is answered 503."`
 	Timeout time.Duration `default:"30s" help:"Longest time for one request."`
+	Passive bool          `name:"passive-counts" help:"Let passive liveness pass where no cue speaks against it. It is weak: a good photo of a photo may pass."`
 	Log     string        `name:"log-level" enum:"debug,info,warn,error" default:"info" help:"What to log: ${enum}."`
 }
 
@@ -52,8 +56,9 @@ func (c *engineServeCmd) Run(ctx context.Context, s *streams) error {
 		return err
 	}
 	return service.Run(ctx, service.Options{
-		Listen: c.Listen, ModelsDir: dir, Set: c.Set, Version: version, Log: logger(s.err, c.Log),
-		Bounds: service.Bounds{Workers: c.Workers, Queue: c.Queue, Timeout: c.Timeout},
+		Listen: c.Listen, ModelsDir: dir, Set: c.Set, Profile: c.Profile, Version: version, Log: logger(s.err, c.Log),
+		PassiveCounts: c.Passive,
+		Bounds:        service.Bounds{Workers: c.Workers, Queue: c.Queue, Timeout: c.Timeout},
 	})
 }
 

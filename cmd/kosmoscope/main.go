@@ -27,7 +27,7 @@ type cli struct {
 	RotateKey rotateCmd   `cmd:"" help:"Add a new master key; what older ones sealed still opens. A running bridge takes it up by itself."`
 	Engine    engineCmd   `cmd:"" help:"The document and face engine and its models."`
 	Sandbox   sandboxCmd  `cmd:"" help:"Local stand-ins for the vendors."`
-	Specimen  specimenCmd `cmd:"" help:"Render a synthetic passport or identity card to try things with."`
+	Specimen  specimenCmd `cmd:"" help:"Render a synthetic passport, identity card or driving licence to try things with."`
 	Version   versionCmd  `cmd:"" help:"Print the version."`
 }
 

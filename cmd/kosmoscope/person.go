@@ -33,8 +33,9 @@ func stopwatch(w io.Writer, quiet bool) (progress func(step string)) {
 }
 
 // useStack uses the running stack that wrote readyFile, or starts one in a
-// temporary folder. end gives back what it took.
-func useStack(ctx context.Context, readyFile, models string, progress func(string)) (r ready, end func(), err error) {
+// temporary folder, whose step-ups ask for the liveness stepUp. end gives back what
+// it took.
+func useStack(ctx context.Context, readyFile, models, stepUp string, progress func(string)) (r ready, end func(), err error) {
 	if readyFile != "" {
 		b, err := os.ReadFile(readyFile)
 		if err != nil {
@@ -49,7 +50,7 @@ func useStack(ctx context.Context, readyFile, models string, progress func(strin
 	if err != nil {
 		return r, nil, err
 	}
-	st, err := startAnywhere(ctx, dir, models, progress)
+	st, err := startAnywhere(ctx, dir, models, stepUp, progress)
 	if err != nil {
 		os.RemoveAll(dir)
 		return r, nil, err
@@ -60,12 +61,12 @@ func useStack(ctx context.Context, readyFile, models string, progress func(strin
 	}, nil
 }
 
-func startAnywhere(ctx context.Context, dir, models string, progress func(string)) (*stack, error) {
+func startAnywhere(ctx context.Context, dir, models, stepUp string, progress func(string)) (*stack, error) {
 	p, err := freePorts()
 	if err != nil {
 		return nil, err
 	}
-	st, err := newStack(dir, p)
+	st, err := newStack(dir, p, stepUp)
 	if err != nil {
 		return nil, err
 	}
@@ -166,6 +167,12 @@ type pageState struct {
 	Nonce                  string
 	AccountNeeded          bool   `json:"account_needed"`
 	ReturnURL              string `json:"return_url"` // may be relative
+	AttemptsLeft           int    `json:"attempts_left"`
+
+	// Of a sequence in front of the camera, where one is running.
+	Actions, Index int
+	Action         string
+	Done, Over     bool
 }
 
 // submit posts a form as a browser would, with the files in the field "file". A

@@ -3,19 +3,23 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/kosmoscope/kosmoscope/internal/engine/api"
 )
 
 type proveCmd struct {
 	Document       string        `required:"" type:"existingfile" placeholder:"FILE" help:"Photo of the document: its front, or the page with the portrait."`
 	DocumentBack   string        `type:"existingfile" placeholder:"FILE" help:"Photo of the back, for cards that carry the machine-readable zone there."`
-	Selfie         []string      `required:"" type:"existingfile" placeholder:"FILE" help:"Photo of the person's face; may be repeated."`
+	Selfie         []string      `required:"" xor:"face" type:"existingfile" placeholder:"FILE" help:"Photo of the person's face; may be repeated. Proves no living person, so it goes with --liveness none."`
+	Head           []string      `required:"" xor:"face" type:"existingdir" placeholder:"DIR" help:"Folder of frames to play where a living person is to be shown, as kosmoscope engine specimen --kind head renders it: an injection, which the engine cannot exclude. A stack takes no frame twice; further folders are for further tries."`
 	DocumentType   string        `enum:"passport,id_card,drivers_license" default:"passport" help:"What the document is: ${enum}."`
-	Liveness       string        `placeholder:"MODE" help:"Liveness mode to ask for: none, passive or active. Without it the bridge's default applies, which still photos cannot meet."`
+	Liveness       string        `placeholder:"MODE" help:"Liveness mode to ask for: none, passive or active. Without it the bridge's default applies, in a stack of its own active, which still photos cannot meet."`
 	UserIdentifier string        `placeholder:"ID" help:"Whom the caller means; the stand-in knows ada (IAL2), bob (IAL1) and cora."`
 	GivenName      string        `placeholder:"NAME" help:"What the caller expects the given name to be."`
 	FamilyName     string        `placeholder:"NAME" help:"What the caller expects the family name to be."`
@@ -35,6 +39,10 @@ that reads the IDV Result node. Prints that node's JSON. With --enrol the person
 agrees that their face is kept, so that kosmoscope stepup can recognise them; enrolled in
 the JSON says whether it is.
 
+Where a living person is to be shown, --head plays frames from files as if a camera saw
+them, four a second and each action when the page asks for it. That is an injection of
+rendered frames, which the engine cannot exclude: it tries the way, not the liveness.
+
 Exit status: 0 verified, 1 not verified, 2 error.`
 }
 
@@ -42,10 +50,16 @@ func (c *proveCmd) Run(ctx context.Context, s *streams) (err error) {
 	if c.Enrol && c.UserIdentifier == "" {
 		return hint(fmt.Errorf("--enrol needs to know for whom the face is kept"), "add --user-identifier ID")
 	}
+	if len(c.Head) > 0 && c.Liveness != "" && c.Liveness != api.LivenessActive {
+		return hint(fmt.Errorf("--head shows a living person, which --liveness %s does not ask for", c.Liveness), "leave --liveness away, or give photos with --selfie FILE")
+	}
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
 	progress := stopwatch(s.err, c.JSON)
-	r, end, err := useStack(ctx, c.ReadyFile, c.Models, progress)
+	if len(c.Head) > 0 {
+		progress(headWarning)
+	}
+	r, end, err := useStack(ctx, c.ReadyFile, c.Models, api.LivenessActive, progress)
 	if err != nil {
 		return err
 	}
@@ -69,8 +83,8 @@ func (c *proveCmd) Run(ctx context.Context, s *streams) (err error) {
 		return nil
 	}
 	progress(fmt.Sprintf("not verified: %s (%s)", verdict.Status, verdict.Reason))
-	if verdict.Reason == "liveness_unavailable" && !c.JSON {
-		fmt.Fprintln(s.err, "hint: add --liveness none to accept still photos")
+	if (verdict.Reason == api.ReasonLivenessUnavailable || verdict.Reason == api.ReasonLivenessWeak) && !c.JSON {
+		fmt.Fprintln(s.err, "hint: "+livelyHint)
 	}
 	return &exit{status: 1}
 }
@@ -144,6 +158,9 @@ func consent(ctx context.Context, person *http.Client, start started, documentTy
 	return openHere(page), nil
 }
 
+// livelyHint is what to do where photos prove no living person.
+const livelyHint = "photos from files prove no living person; add --liveness none to accept them, or " + headHint
+
 // capture hands the photos in and asks for judgement, whatever guidance comes
 // back: a file cannot be taken again.
 func (c *proveCmd) capture(ctx context.Context, person *http.Client, page string, progress func(string)) error {
@@ -151,7 +168,7 @@ func (c *proveCmd) capture(ctx context.Context, person *http.Client, page string
 	if c.Enrol {
 		start.Set("enrol", "yes")
 	}
-	for _, step := range []struct {
+	steps := []struct {
 		action string
 		fields url.Values
 		files  []string
@@ -160,7 +177,16 @@ func (c *proveCmd) capture(ctx context.Context, person *http.Client, page string
 		{"document", url.Values{"side": {"front"}}, []string{c.Document}},
 		{"document", url.Values{"side": {"back"}}, []string{c.DocumentBack}},
 		{"selfie", nil, c.Selfie},
-	} {
+	}
+	var face head
+	if len(c.Head) > 0 {
+		var err error
+		if face, err = openHead(c.Head...); err != nil {
+			return err
+		}
+		steps = steps[:3]
+	}
+	for _, step := range steps {
 		side := step.fields.Get("side")
 		if side == "back" && c.DocumentBack == "" {
 			continue
@@ -173,14 +199,41 @@ func (c *proveCmd) capture(ctx context.Context, person *http.Client, page string
 		if state.Message != "" {
 			progress("        " + state.Message)
 		}
-		switch state.State {
-		case "success", "failed", "expired", "abandoned":
+		if state.Reason == "camera_needed" {
+			return hint(errors.New(state.Message), livelyHint)
+		}
+		if state.ended() {
 			return nil
 		}
 	}
+	var shown pageState // what the last sequence came to
+	for again := face != nil; again; {
+		progress("person: in front of the camera")
+		state, err := face.play(ctx, person, page, url.Values{}, progress)
+		if err != nil {
+			return fmt.Errorf("capture page, live: %w", err)
+		}
+		if state.Message != "" {
+			progress("        " + state.Message)
+		}
+		if state.ended() {
+			return nil
+		}
+		if state.Action == "" && state.Reason != "attempts_exhausted" { // it did not even begin
+			return explain(fmt.Errorf("%s (%s)", state.Message, state.Reason), state.Reason)
+		}
+		shown, again = state, state.again()
+	}
 	progress("person: submit")
-	if _, err := submit(ctx, person, page+"/submit", nil); err != nil {
+	state, err := submit(ctx, person, page+"/submit", nil)
+	if err != nil {
 		return fmt.Errorf("capture page, submit: %w", err)
+	}
+	if state.Reason != "" && !state.ended() && shown.Over { // the sequence that is missing
+		state = shown
+	}
+	if state.Reason != "" && !state.ended() { // nothing is judged, and nobody would wait for it
+		return explain(fmt.Errorf("%s (%s)", state.Message, state.Reason), state.Reason)
 	}
 	return nil
 }

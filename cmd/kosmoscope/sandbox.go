@@ -70,10 +70,9 @@ func (s *stack) kosmosConfig() kosmosConfig {
 			{dvcActive, api.LivenessActive, true},
 		},
 		EngineURL: s.engineURL(), Data: "kosmos", LogLevel: "info",
-		// The engine has no liveness check yet, and a stand-in without step-ups would be no use.
-		StepUpLiveness: api.LivenessNone,
-		OAuthClients:   []kosmosClient{{oauthClient, s.secrets.OAuthSecret, []string{s.bridgeURL() + "/c/return"}}},
-		Workflows:      []kosmosWorkflow{{workflow, workflowNode}},
+		StepUpLiveness: s.stepUp, StepUpTTL: stepUpTTL,
+		OAuthClients: []kosmosClient{{oauthClient, s.secrets.OAuthSecret, []string{s.bridgeURL() + "/c/return"}}},
+		Workflows:    []kosmosWorkflow{{workflow, workflowNode}},
 	}
 }
 

@@ -19,12 +19,15 @@ import (
 	"time"
 
 	_ "embed"
+
+	"github.com/kosmoscope/kosmoscope/internal/engine/api"
 )
 
 // stack is everything on one machine: engine, local 1Kosmos and bridge, each a
 // child process configured by files in dir.
 type stack struct {
 	dir      string
+	stepUp   string // liveness of step-ups, of the engine's api
 	ports    ports
 	secrets  secrets
 	children *children
@@ -115,18 +118,24 @@ const (
 	oauthClient  = "kosmoscope"
 	workflow     = "wf-local-liveid"
 	workflowNode = "liveid"
+
+	// stepUpTTL is the life of a UWL session in a stack. The 60 seconds of the
+	// vendor's are for an app that sees at once whether it is you; moving one's head
+	// as a page asks takes half a minute, and some people need it twice.
+	stepUpTTL = "3m"
 )
 
 //go:embed stack.yaml.tmpl
 var bridgeTemplate string
 
-// newStack writes the configuration of a stack into dir.
-func newStack(dir string, p ports) (*stack, error) {
+// newStack writes the configuration of a stack into dir. stepUp is the liveness
+// that step-ups ask for: none or active.
+func newStack(dir string, p ports, stepUp string) (*stack, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
 	}
-	s := &stack{dir: dir, ports: p}
+	s := &stack{dir: dir, ports: p, stepUp: stepUp}
 	if err := os.MkdirAll(filepath.Join(dir, "kosmos"), 0o700); err != nil {
 		return nil, err
 	}
@@ -157,6 +166,7 @@ func (s *stack) view() map[string]any {
 	return map[string]any{
 		"URL": s.bridgeURL(), "Port": s.ports.Bridge, "DNS": s.dns(), "Community": community,
 		"Still": dvcStill, "Passive": dvcPassive, "Active": dvcActive,
+		"StepUpTTL": stepUpTTL, "WithoutLiveness": s.stepUp == api.LivenessNone,
 	}
 }
 

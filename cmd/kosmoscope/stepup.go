@@ -9,19 +9,23 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/kosmoscope/kosmoscope/internal/engine/api"
 )
 
 type stepUpCmd struct {
 	User        string   `required:"" placeholder:"ID" help:"Who has to show their face: the user_identifier of the verification that enrolled them."`
-	Selfie      []string `required:"" type:"existingfile" placeholder:"FILE" help:"Photo of the face that is shown; may be repeated."`
+	Selfie      []string `required:"" xor:"face" type:"existingfile" placeholder:"FILE" help:"Photo of the face that is shown; may be repeated. Proves no living person."`
+	Head        []string `required:"" xor:"face" type:"existingdir" placeholder:"DIR" help:"Folder of frames to play where a living person is to be shown, as kosmoscope engine specimen --kind head renders it: an injection, which the engine cannot exclude. A stack takes no frame twice; further folders are for further tries."`
 	Account     string   `placeholder:"ID" help:"Whose LiveID the device that answers holds (default: that of --user)."`
 	Transaction string   `placeholder:"TEXT" help:"What the person agrees to; they read it before they answer."`
 	ReasonCode  string   `placeholder:"CODE" help:"Why the caller asks, such as new_device."`
 
-	Document     string   `type:"existingfile" placeholder:"FILE" help:"First verify and enrol --user with this document and --enrol-selfie. Needed without --ready-file, where nobody is enrolled."`
+	Document     string   `type:"existingfile" placeholder:"FILE" help:"First verify and enrol --user with this document and --enrol-selfie or --enrol-head. Needed without --ready-file, where nobody is enrolled."`
 	DocumentBack string   `type:"existingfile" placeholder:"FILE" help:"Photo of its back, for cards that carry the machine-readable zone there."`
 	DocumentType string   `enum:"passport,id_card,drivers_license" default:"passport" help:"What the document is: ${enum}."`
-	EnrolSelfie  []string `type:"existingfile" placeholder:"FILE" help:"Photo of the face that is enrolled; may be repeated."`
+	EnrolSelfie  []string `xor:"enrol" type:"existingfile" placeholder:"FILE" help:"Photo of the face that is enrolled, in a verification that asks for no living person; may be repeated."`
+	EnrolHead    []string `xor:"enrol" type:"existingdir" placeholder:"DIR" help:"Frames of the face that is enrolled, in another folder than --head: they are played like those."`
 
 	ReadyFile string        `type:"existingfile" placeholder:"FILE" help:"Use the stack that wrote this file (demo --ready-file) instead of starting one."`
 	Models    string        `type:"path" env:"KOSMOSCOPE_MODELS" help:"Folder of the checked models (default: models beside the program)."`
@@ -37,12 +41,17 @@ for the 1Kosmos app, and the flow again that reads the Step-Up Result node. Prin
 node's JSON. The same files are shown again until the authenticator accepts them or lets
 nobody try any more.
 
+A stack of its own asks for liveness where --head is given: frames from files are played
+as if a camera saw them, four a second and each action when the page asks for it. That is
+an injection of rendered frames, which the engine cannot exclude: it tries the way, not
+the liveness. With --selfie it asks for none.
+
 Exit status: 0 match, 1 no match, 2 error; refused and expired are errors.`
 }
 
 func (c *stepUpCmd) Run(ctx context.Context, s *streams) error {
-	if (c.Document == "") != (len(c.EnrolSelfie) == 0) {
-		return hint(errors.New("--document and --enrol-selfie go together"), "give both to enrol the person first, or neither")
+	if (c.Document == "") != (len(c.EnrolSelfie) == 0 && len(c.EnrolHead) == 0) {
+		return hint(errors.New("--document and --enrol-selfie or --enrol-head go together"), "give both to enrol the person first, or neither")
 	}
 	if c.ReadyFile == "" && c.Document == "" {
 		return hint(errors.New("nobody is enrolled in a stack of its own"),
@@ -51,7 +60,16 @@ func (c *stepUpCmd) Run(ctx context.Context, s *streams) error {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
 	progress := stopwatch(s.err, c.JSON)
-	r, end, err := useStack(ctx, c.ReadyFile, c.Models, progress)
+	liveness := api.LivenessNone
+	if len(c.Head) > 0 {
+		liveness = api.LivenessActive
+	} else if c.ReadyFile == "" {
+		progress("step-ups take still photos here, which prove no living person")
+	}
+	if len(c.Head) > 0 || len(c.EnrolHead) > 0 {
+		progress(headWarning)
+	}
+	r, end, err := useStack(ctx, c.ReadyFile, c.Models, liveness, progress)
 	if err != nil {
 		return err
 	}
@@ -91,7 +109,10 @@ func (c *stepUpCmd) Run(ctx context.Context, s *streams) error {
 func (c *stepUpCmd) enrol(ctx context.Context, r ready, progress func(string)) error {
 	prove := proveCmd{
 		Document: c.Document, DocumentBack: c.DocumentBack, DocumentType: c.DocumentType, Selfie: c.EnrolSelfie,
-		Liveness: "none", UserIdentifier: c.User, Enrol: true,
+		Head: c.EnrolHead, Liveness: api.LivenessNone, UserIdentifier: c.User, Enrol: true,
+	}
+	if len(c.EnrolHead) > 0 {
+		prove.Liveness = api.LivenessActive
 	}
 	answer, err := prove.verify(ctx, r, progress)
 	if err != nil {
@@ -201,6 +222,12 @@ func (c *stepUpCmd) show(ctx context.Context, person *http.Client, link string, 
 	if account == "" {
 		account = c.User
 	}
+	var face head
+	if len(c.Head) > 0 {
+		if face, err = openHead(c.Head...); err != nil {
+			return err
+		}
+	}
 	progress("person: authenticator")
 	state, err := lookAt(ctx, person, base+"/state")
 	for err == nil {
@@ -222,15 +249,13 @@ func (c *stepUpCmd) show(ctx context.Context, person *http.Client, link string, 
 			return fmt.Errorf("%s (%s)", state.Message, state.Reason)
 		}
 		switch state.Reason {
-		case "liveness_unavailable", "engine_models_missing", "authtype_unsupported": // no photo changes that
+		case "liveness_unavailable", "engine_models_missing", "authtype_unsupported", "camera_needed": // no photo changes that
 			return explain(fmt.Errorf("%s (%s)", state.Message, state.Reason), state.Reason)
 		case "":
 		default:
 			progress("        " + state.Message)
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-time.After(100 * time.Millisecond):
+			if err := pause(ctx, 100*time.Millisecond); err != nil {
+				return err
 			}
 		}
 		progress("person: face")
@@ -238,7 +263,15 @@ func (c *stepUpCmd) show(ctx context.Context, person *http.Client, link string, 
 		if state.AccountNeeded {
 			fields.Set("account", account)
 		}
-		state, err = submit(ctx, person, base+"/face", fields, c.Selfie...)
+		if face == nil {
+			state, err = submit(ctx, person, base+"/face", fields, c.Selfie...)
+			continue
+		}
+		left := state.AttemptsLeft
+		state, err = face.play(ctx, person, base, fields, progress)
+		if err == nil && state.Reason == api.ReasonLivenessReplayed && state.AttemptsLeft == left { // and so on without end
+			return explain(fmt.Errorf("%s (%s)", state.Message, state.Reason), state.Reason)
+		}
 	}
 	return err
 }
@@ -247,13 +280,17 @@ func (c *stepUpCmd) show(ctx context.Context, person *http.Client, link string, 
 func explain(err error, reason string) error {
 	switch reason {
 	case "user_unknown", "user_not_enrolled":
-		return hint(err, "enrol the person first: add --document FILE --enrol-selfie FILE, or run kosmoscope prove --enrol")
+		return hint(err, "enrol the person first: add --document FILE and --enrol-selfie FILE or --enrol-head DIR, or run kosmoscope prove --enrol")
 	case "enrolment_conflict":
 		return hint(err, "another face is enrolled for this user; only an operator may remove it")
 	case "too_many_attempts":
 		return hint(err, "wait, or look at the audit record: somebody may be guessing")
-	case "liveness_unavailable":
-		return hint(err, "photos from files prove no living person; the stack must accept liveness none")
+	case "liveness_unavailable", "camera_needed":
+		return hint(err, "photos from files prove no living person; use a stack that accepts them (demo --step-up-liveness none), or "+headHint)
+	case "liveness_replayed":
+		return hint(err, "this stack has seen these frames before; render another folder with another --seed")
+	case "engine_models_missing":
+		return hint(err, "run make build: without models nothing can be verified")
 	}
 	return err
 }

@@ -196,7 +196,7 @@ func TestStepUpCommand(t *testing.T) {
 		{name: "refused", scene: scene{refused: "user_not_enrolled"}, status: 2, stderr: "hint: enrol the person first"},
 		{name: "too many", scene: scene{refused: "too_many_attempts"}, status: 2, stderr: "again from 2026-11-23T12:00:00Z"},
 		{name: "no liveness from files", scene: scene{authenticators: [][]string{{open("liveness_unavailable")}}},
-			status: 2, stderr: "must accept liveness none", uploads: 1},
+			status: 2, stderr: "demo --step-up-liveness none", uploads: 1},
 		{name: "too fast", scene: scene{authenticators: [][]string{{`{"state":"","reason":"rate_limited","message":"That was too fast."}`}}},
 			status: 2, stderr: "authenticator: That was too fast. (rate_limited)", uploads: 1},
 		{name: "not the local 1Kosmos", scene: scene{authenticators: [][]string{{}}, elsewhere: true}, status: 2, stderr: "hint: only the authenticator"},

@@ -203,6 +203,7 @@ var (
 	takeNewPhotos  = "Start again and take new photos in good light, without reflections, with the whole document in the picture."
 	notUnderstood  = Sentence{"Something went wrong between us and the verification service.", "It is not your fault. Please try again later."}
 	serviceAway    = Sentence{"The verification service does not answer right now.", tryAgainLater}
+	doItSlowly     = "Start again and do one thing at a time, slowly, in even light. If you cannot do it, ask the application for another way."
 	askAnotherWay  = "Go back to the application and ask for another way."
 	notPossible    = Sentence{"This account cannot be checked by face right now.", askAnotherWay}
 	unbelievable   = Sentence{"The answer could not be trusted, so it does not count.", "Start again in the application. If it happens again, tell the people who look after your account."}
@@ -224,6 +225,16 @@ var sentences = map[proof.Reason]Sentence{
 	proof.ReasonDocumentUnsupported: {"This document is not supported.", "Start again with another one, such as a passport."},
 	proof.ReasonDocumentInvalid:     documentNoGood,
 	proof.ReasonDocumentNotVerified: documentNoGood,
+	proof.ReasonDocumentNotFound:    {"No document could be found in the photo.", "Start again: lay it flat on a plain background of another colour, with all four edges in the picture."},
+	proof.ReasonDocumentCutOff:      {"A part of your document is outside the photo.", takeNewPhotos},
+	proof.ReasonDocumentGlare:       {"A reflection covers a part of your document.", "Start again and tilt it a little, away from the light."},
+	proof.ReasonDocumentManyFound:   {"More than one document is in the photo.", "Start again with only the one that you chose."},
+	proof.ReasonDocumentScreen:      {"The photo shows a screen or a copy.", "Start again with the document itself in front of the camera."},
+	proof.ReasonDocumentImplausible: {"What could be read on your document does not add up.", "A reflection or a finger can cause this. " + takeNewPhotos},
+	proof.ReasonDocumentAgain:       {"Your document could not be read with certainty.", takeNewPhotos},
+	proof.ReasonBarcodeNotFound:     {"The barcode on the back of your document could not be found.", takeNewPhotos},
+	proof.ReasonBarcodeUnreadable:   {"The barcode on the back of your document could not be read.", takeNewPhotos},
+	proof.ReasonBarcodeMismatch:     {"The barcode on your document and what is printed on it do not agree.", "Start again with new photos or another valid document."},
 	proof.ReasonPortraitNotFound:    {"The portrait on your document could not be found.", takeNewPhotos},
 	proof.ReasonSelfieMissing:       {"The photo of your face is missing.", "Start again and take both photos."},
 	proof.ReasonSelfieNoFace:        {"No face was found in the photo of you.", "Start again, look into the camera, and take off sunglasses, mask or cap."},
@@ -231,6 +242,10 @@ var sentences = map[proof.Reason]Sentence{
 	proof.ReasonFaceMismatch:        {"Your face and the portrait on the document do not match.", "Use your own document. If it is yours, start again in good light, facing the camera."},
 	proof.ReasonFaceUncertain:       {"Your face could not be compared well enough with the portrait on the document.", "Start again in good light, facing the camera, without glasses or cap."},
 	proof.ReasonLivenessUnavailable: {"The check that a living person is in front of the camera is not available.", "Go back to the application and ask for another way."},
+	proof.ReasonLivenessFailed:      {"We could not make sure that a living person was in front of the camera.", "Start again with the camera of your device, in even light, and move slowly. If you cannot, ask the application for another way."},
+	proof.ReasonLivenessIncomplete:  {"Not everything that you were asked to do in front of the camera could be seen.", doItSlowly},
+	proof.ReasonLivenessReplayed:    {"The pictures did not come straight from a camera.", "Start again with the camera of your device, and nothing in between."},
+	proof.ReasonLivenessWeak:        {"Photos alone do not show that a living person is in front of the camera.", askAnotherWay},
 	proof.ReasonCaptureFailed:       {"The photos could not be taken.", "Start again and allow the camera, or use another device."},
 	proof.ReasonRetriesExhausted:    {"There were too many attempts.", "Go back to the application. If it lets you start again, take your time with light and focus."},
 	proof.ReasonExpectedMismatch:    {"What the document says is not what the application expects.", "Check your name and date of birth in your account."},

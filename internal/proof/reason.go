@@ -19,6 +19,16 @@ const (
 	ReasonDocumentUnsupported Reason = "document_unsupported"
 	ReasonDocumentInvalid     Reason = "document_invalid"
 	ReasonDocumentNotVerified Reason = "document_not_verified"
+	ReasonDocumentNotFound    Reason = "document_not_found"
+	ReasonDocumentCutOff      Reason = "document_cut_off"
+	ReasonDocumentGlare       Reason = "document_glare"
+	ReasonDocumentManyFound   Reason = "document_many_found"
+	ReasonDocumentScreen      Reason = "document_screen"
+	ReasonDocumentImplausible Reason = "document_implausible"
+	ReasonDocumentAgain       Reason = "document_again"
+	ReasonBarcodeNotFound     Reason = "barcode_not_found"
+	ReasonBarcodeUnreadable   Reason = "barcode_unreadable"
+	ReasonBarcodeMismatch     Reason = "barcode_mismatch"
 	ReasonPortraitNotFound    Reason = "portrait_not_found"
 	ReasonSelfieMissing       Reason = "selfie_missing"
 	ReasonSelfieNoFace        Reason = "selfie_no_face"
@@ -26,6 +36,10 @@ const (
 	ReasonFaceMismatch        Reason = "face_mismatch"
 	ReasonFaceUncertain       Reason = "face_uncertain"
 	ReasonLivenessUnavailable Reason = "liveness_unavailable"
+	ReasonLivenessFailed      Reason = "liveness_failed"
+	ReasonLivenessIncomplete  Reason = "liveness_incomplete"
+	ReasonLivenessReplayed    Reason = "liveness_replayed"
+	ReasonLivenessWeak        Reason = "liveness_weak"
 	ReasonCaptureFailed       Reason = "capture_failed"
 	ReasonRetriesExhausted    Reason = "retries_exhausted"
 	ReasonExpectedMismatch    Reason = "expected_mismatch"
@@ -98,8 +112,11 @@ func Reasons() []Reason {
 	return []Reason{
 		ReasonImageUnreadable, ReasonImageTooLarge, ReasonImageTooSmall, ReasonImageBlurred, ReasonMRZNotFound, ReasonMRZUnreadable,
 		ReasonMRZCheckDigit, ReasonDocumentExpired, ReasonDocumentType, ReasonDocumentUnsupported, ReasonDocumentInvalid,
-		ReasonDocumentNotVerified, ReasonPortraitNotFound, ReasonSelfieMissing, ReasonSelfieNoFace, ReasonSelfieManyFaces,
-		ReasonFaceMismatch, ReasonFaceUncertain, ReasonLivenessUnavailable, ReasonCaptureFailed, ReasonRetriesExhausted,
+		ReasonDocumentNotVerified, ReasonDocumentNotFound, ReasonDocumentCutOff, ReasonDocumentGlare, ReasonDocumentManyFound,
+		ReasonDocumentScreen, ReasonDocumentImplausible, ReasonDocumentAgain, ReasonBarcodeNotFound, ReasonBarcodeUnreadable,
+		ReasonBarcodeMismatch, ReasonPortraitNotFound, ReasonSelfieMissing, ReasonSelfieNoFace, ReasonSelfieManyFaces,
+		ReasonFaceMismatch, ReasonFaceUncertain, ReasonLivenessUnavailable, ReasonLivenessFailed, ReasonLivenessIncomplete,
+		ReasonLivenessReplayed, ReasonLivenessWeak, ReasonCaptureFailed, ReasonRetriesExhausted,
 		ReasonExpectedMismatch, ReasonProviderRejected, ReasonEnrolmentConflict, ReasonTemplateForeign,
 		ReasonUserUnknown, ReasonUserNotEnrolled, ReasonUserDisabled, ReasonTooManyAttempts, ReasonSubjectMismatch, ReasonAnswerKey,
 		ReasonAnswerUntrusted, ReasonAnswerReplayed, ReasonUploadReplayed, ReasonSessionEnded, ReasonUnknownChallenge, ReasonChallengeUsed,

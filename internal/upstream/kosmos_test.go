@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
@@ -452,6 +453,14 @@ func (faceEngine) Document(context.Context, *api.DocumentRequest) (*api.Report, 
 
 func (faceEngine) Selfie(context.Context, *api.SelfieRequest) (*api.Report, error) {
 	return verdict(api.Pass, "", api.CheckSelfie), nil
+}
+
+func (faceEngine) Challenge(context.Context) (*api.Challenge, error) {
+	return nil, errors.New("these tests show photos")
+}
+
+func (faceEngine) Frame(context.Context, *api.FrameRequest) (*api.FrameReport, error) {
+	return nil, errors.New("these tests show photos")
 }
 
 func (faceEngine) Match(_ context.Context, q *api.MatchRequest) (*api.Report, error) {

@@ -94,10 +94,12 @@ func translateOpen(err error) error {
 }
 
 // withoutVerdict are reasons for which a session ends before a face was
-// compared, or without it counting.
+// compared, or without it counting. Somebody who shows a picture of a face, or
+// frames that were used before, is not among them: that is no match.
 var withoutVerdict = []proof.Reason{
 	proof.ReasonDeclined, proof.ReasonAbandoned, proof.ReasonUserUnknown, proof.ReasonUserNotEnrolled, proof.ReasonUserDisabled,
-	proof.ReasonTooManyAttempts, proof.ReasonLivenessUnavailable,
+	proof.ReasonTooManyAttempts, proof.ReasonLivenessUnavailable, proof.ReasonLivenessIncomplete, proof.ReasonLivenessWeak,
+	proof.ReasonModelsMissing, proof.ReasonEngineBusy, proof.ReasonEngineTimeout, proof.ReasonEngineError, proof.ReasonEngineUnavailable,
 	proof.ReasonSelfieMissing, proof.ReasonSelfieNoFace, proof.ReasonSelfieManyFaces, proof.ReasonCaptureFailed,
 	proof.ReasonImageUnreadable, proof.ReasonImageTooLarge, proof.ReasonImageTooSmall, proof.ReasonImageBlurred,
 }

@@ -350,6 +350,12 @@ func TestUWLPoll(t *testing.T) {
 	}{
 		{403, `{"code":403,"message":"m","kosmoscope":{"match_result":"no_match","reason":"face_mismatch"}}`, polled{"mismatch", "", proof.ChallengeNoMatch, proof.ReasonFaceMismatch, 0, ""}},
 		{403, `{"code":403,"message":"m","kosmoscope":{"match_result":"no_match","reason":"declined"}}`, polled{"declined", "", proof.ChallengeFailed, proof.ReasonDeclined, 0, ""}},
+		{403, `{"code":403,"message":"m","kosmoscope":{"match_result":"no_match","reason":"liveness_failed"}}`, polled{"liveness failed", "", proof.ChallengeNoMatch, proof.ReasonLivenessFailed, 0, ""}},
+		{403, `{"code":403,"message":"m","kosmoscope":{"match_result":"no_match","reason":"liveness_replayed"}}`, polled{"liveness replayed", "", proof.ChallengeNoMatch, proof.ReasonLivenessReplayed, 0, ""}},
+		{403, `{"code":403,"message":"m","kosmoscope":{"match_result":"no_match","reason":"liveness_incomplete"}}`, polled{"liveness incomplete", "", proof.ChallengeFailed, proof.ReasonLivenessIncomplete, 0, ""}},
+		{403, `{"code":403,"message":"m","kosmoscope":{"match_result":"no_match","reason":"liveness_weak"}}`, polled{"liveness weak", "", proof.ChallengeFailed, proof.ReasonLivenessWeak, 0, ""}},
+		{403, `{"code":403,"message":"m","kosmoscope":{"match_result":"no_match","reason":"abandoned"}}`, polled{"abandoned", "", proof.ChallengeFailed, proof.ReasonAbandoned, 0, ""}},
+		{403, `{"code":403,"message":"m","kosmoscope":{"match_result":"no_match","reason":"engine_error"}}`, polled{"engine error", "", proof.ChallengeFailed, proof.ReasonEngineError, 0, ""}},
 		{403, `{"code":403,"message":"m","kosmoscope":{"match_result":"no_match","reason":"splendid"}}`, polled{"made up", "", proof.ChallengeNoMatch, proof.ReasonProviderRejected, 0, ""}},
 		{403, `{"code":403,"message":"m","kosmoscope":{"match_result":"match"}}`, polled{"a match that is a refusal", "", "", proof.ReasonUpstreamAuth, 0, ""}},
 		{403, `{"code":403,"message":"m","kosmoscope":{"match_result":"no_match","score":"0.1"}}`, polled{"a broken block", "", "", proof.ReasonUpstreamAuth, 0, ""}},

@@ -34,7 +34,8 @@ func TestScripts(t *testing.T) {
 	work := t.TempDir()
 	kosmoscope := program.BuildPlain(t)
 	fixtures := filepath.Join(work, "fixtures")
-	if _, err := specimen.FacesDir(); err != nil {
+	photos, err := specimen.FacesDir()
+	if err != nil {
 		skip(t, err)
 	}
 	// In a process of its own, because painting is ten times slower under the race detector.
@@ -45,7 +46,7 @@ func TestScripts(t *testing.T) {
 	if cache == "" {
 		cache = "../../bin/models"
 	}
-	cache, err := filepath.Abs(cache)
+	cache, err = filepath.Abs(cache)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,6 +62,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", filepath.Dir(kosmoscope)+string(os.PathListSeparator)+os.Getenv("PATH"))
 			env.Setenv("KOSMOSCOPE_MODELS", cache)
+			env.Setenv("KOSMOSCOPE_MODEL_PACKAGES", filepath.Join(photos, "..", "..", ".."))
 			env.Setenv("FIXTURES", fixtures)
 			env.Setenv("READY", ready)
 			env.Setenv("DATA", filepath.Join(work, "data"))
@@ -80,6 +82,13 @@ func TestScripts(t *testing.T) {
 					ts.Fatalf("exit status %d, want %s\n%s%s", got, args[0], ts.ReadFile("stdout"), ts.ReadFile("stderr"))
 				}
 			},
+			// frames KIND SEED DIR: the frames of the holder's head, rendered once for all scripts.
+			// A stack takes no frame twice, so only scripts with other stacks share a folder.
+			"frames": func(ts *testscript.TestScript, _ bool, args []string) {
+				dir, err := rendered(kosmoscope, fixtures, args[0], args[1])
+				ts.Check(err)
+				ts.Check(os.Symlink(dir, ts.MkAbs(args[2])))
+			},
 			// face NAME selfie|portrait FILE: a face of the npm package as a photo.
 			"face": func(ts *testscript.TestScript, _ bool, args []string) {
 				all, err := faces()
@@ -94,7 +103,7 @@ func TestScripts(t *testing.T) {
 				}
 				ts.Check(os.WriteFile(ts.MkAbs(args[2]), specimen.JPEG(img, 92), 0o644))
 			},
-			// challenge MATCH_RESULT REASON: what the last stepup printed.
+			// challenge MATCH_RESULT REASON [LIVENESS]: what the last stepup printed; a match asks for none unless said.
 			"challenge": func(ts *testscript.TestScript, _ bool, args []string) {
 				var r struct {
 					MatchResult  string `json:"match_result"`
@@ -118,7 +127,11 @@ func TestScripts(t *testing.T) {
 					ts.Fatalf("confidence %v and its basis %v do not fit %s", r.Confidence, r.Basis, r.MatchResult)
 				}
 				// What the local 1Kosmos knows of its own engine it says.
-				if r.MatchResult == "match" && (r.Confidence == nil || *r.Confidence <= 0 || *r.Confidence > 1 || r.LivenessMode == nil || *r.LivenessMode != "none") {
+				mode := "none"
+				if len(args) > 2 {
+					mode = args[2]
+				}
+				if r.MatchResult == "match" && (r.Confidence == nil || *r.Confidence <= 0 || *r.Confidence > 1 || r.LivenessMode == nil || *r.LivenessMode != mode) {
 					ts.Fatalf("a match with confidence %v and liveness %v", r.Confidence, r.LivenessMode)
 				}
 			},
@@ -149,6 +162,31 @@ func TestScripts(t *testing.T) {
 	})
 }
 
+// heads are the folders of frames that were rendered, by kind and seed.
+var heads struct {
+	sync.Mutex
+	err map[string]error
+}
+
+// rendered renders a folder of frames the first time it is asked for.
+func rendered(kosmoscope, fixtures, kind, seed string) (dir string, err error) {
+	heads.Lock()
+	defer heads.Unlock()
+	dir = filepath.Join(fixtures, kind+"-"+seed)
+	err, done := heads.err[dir]
+	if !done {
+		out, failed := exec.Command(kosmoscope, "engine", "specimen", "--kind", kind, "--seed", seed, "--portrait", filepath.Join(fixtures, "selfie.jpg"), "--out", dir).CombinedOutput()
+		if failed != nil {
+			err = fmt.Errorf("frames: %w\n%s", failed, out)
+		}
+		if heads.err == nil {
+			heads.err = map[string]error{}
+		}
+		heads.err[dir] = err
+	}
+	return dir, err
+}
+
 // faces reads the photographs once.
 var faces = sync.OnceValues(func() ([]specimen.Face, error) {
 	dir, err := specimen.FacesDir()
@@ -173,7 +211,7 @@ func demo(t *testing.T, kosmoscope, work string) (readyFile string) {
 	t.Helper()
 	readyFile = filepath.Join(work, "ready.json")
 	var stderr bytes.Buffer
-	cmd := exec.Command(kosmoscope, "demo", "--port-base", fmt.Sprint(freeBase(t)), "--data", filepath.Join(work, "data"), "--ready-file", readyFile)
+	cmd := exec.Command(kosmoscope, "demo", "--port-base", fmt.Sprint(freeBase(t)), "--step-up-liveness", "none", "--data", filepath.Join(work, "data"), "--ready-file", readyFile)
 	cmd.Stderr = &stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -1,11 +1,12 @@
 // Starts what the browser tests need: the built program's demo, fixtures, and
 // Debian's Chromium with a camera that shows a file.
-import { execFileSync, spawn } from "node:child_process";
+import { execFile, execFileSync, spawn } from "node:child_process";
 import { createServer } from "node:net";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import assert from "node:assert/strict";
 import { chromium } from "playwright-core";
 
@@ -30,16 +31,16 @@ async function freeBase() {
   throw new Error("no three free ports in a row");
 }
 
-// World is one running demo with its fixtures.
+// World is one running demo with its fixtures; more are flags of the demo.
 export class World {
-  static async start() {
+  static async start(...more) {
     const w = new World();
     w.dir = mkdtempSync(join(tmpdir(), "kosmoscope-e2e-"));
     w.fixtures = join(w.dir, "fixtures");
     execFileSync("go", ["run", "./test/fixtures/cmd", w.fixtures], { cwd: root, stdio: "inherit" });
     const readyFile = (w.readyFile = join(w.dir, "ready.json"));
     const base = String(await freeBase());
-    w.demo = spawn(program, ["demo", "--port-base", base, "--data", join(w.dir, "data"), "--ready-file", readyFile], {
+    w.demo = spawn(program, ["demo", "--port-base", base, "--data", join(w.dir, "data"), "--ready-file", readyFile, ...more], {
       stdio: ["ignore", "ignore", "pipe"],
     });
     let said = "";
@@ -105,9 +106,17 @@ export class World {
     }
   }
 
-  // specimen makes a document with the program's own printer.
+  // specimen makes a document, or frames, with the program's own printer.
   specimen(name, ...args) {
-    execFileSync(program, ["specimen", "--out", this.fixture(name), ...args], { stdio: "ignore" });
+    execFileSync(program, ["engine", "specimen", "--out", this.fixture(name), ...args], { stdio: "ignore" });
+  }
+
+  // frames renders what a head, or a flat picture of it, shows a camera for every
+  // action of a live sequence: a folder of ACTION-NN.jpg.
+  async frames(kind, portrait = "selfie.jpg") {
+    const args = ["engine", "specimen", "--out", this.fixture(kind), "--kind", kind, "--portrait", this.fixture(portrait)];
+    await promisify(execFile)(program, args);
+    return this.fixture(kind);
   }
 
   // enrol has the holder of the passport recognised as one more user, without a browser.

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { World, look, lookEverywhere } from "./harness.mjs";
 
 let w;
-before(async () => (w = await World.start()));
+before(async () => (w = await World.start("--step-up-liveness", "none"))); // a still face; live.test.mjs has the other
 after(() => w?.stop());
 afterEach(() => w.close(waiting));
 

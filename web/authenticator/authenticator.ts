@@ -1,9 +1,11 @@
 // The authenticator page without this script is a plain form. The script adds
-// the camera and says at once what came of a photo. The server compares the
-// face and decides; the script only shows what it says.
+// the camera or, where a living person is asked for, the live step, and says at
+// once what came of it. The server compares the face and decides; the script only
+// shows what it says.
 
 import { available, Camera, sized, type Limits } from "../camera/camera";
 import { attempts, base, find, show } from "../camera/page";
+import { live } from "../live/live";
 
 interface Answer {
   state: string;
@@ -22,10 +24,26 @@ const limits: Limits = { side: 1600, bytes: 1_500_000, quality: 0.92 };
 const opened = performance.now();
 
 const form = find<HTMLFormElement>("upload");
+const who = find<HTMLFormElement>("who");
 let sending = false;
-if (form) {
-  capture(form);
-  countDown();
+if (form) capture(form);
+if (who) inPerson(who);
+if (form || who) countDown();
+
+// The live step asks for the name with a browser's own words.
+function inPerson(form: HTMLFormElement): void {
+  form.addEventListener("submit", (event) => {
+    event.preventDefault(); // Enter, in the name
+    find("live-start")?.click();
+  });
+  const nonce = form.querySelector<HTMLInputElement>("input[name=nonce]");
+  live({
+    open: ["open"],
+    fields: () => (form.reportValidity() ? (Object.fromEntries(new FormData(form)) as Record<string, string>) : null),
+    answered: ({ nonce: next }) => {
+      if (nonce && next) nonce.value = next;
+    },
+  });
 }
 
 // Shows how long the request lasts, and then what became of it.

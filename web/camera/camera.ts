@@ -48,11 +48,24 @@ export class Camera {
     return jpeg(this.#canvas, this.#video, videoWidth, videoHeight, limits);
   }
 
+  // fresh waits for the camera's next picture, and gives the time at which it
+  // came, in milliseconds; null if none comes in time or the camera is stopped.
+  async fresh(patience: number): Promise<number | null> {
+    const turn = this.#turn;
+    const time = await new Promise<number | null>((resolve) => {
+      setTimeout(resolve, patience, null);
+      if ("requestVideoFrameCallback" in this.#video) this.#video.requestVideoFrameCallback((now) => resolve(now));
+      else setTimeout(() => resolve(performance.now()), 100); // most cameras have a new one by then
+    });
+    return turn === this.#turn ? time : null;
+  }
+
   stop(): void {
     this.#turn++;
     if (this.#stream) end(this.#stream);
     this.#stream = undefined;
     this.#video.srcObject = null;
+    this.#canvas.width = this.#canvas.height = 0; // nothing of a picture stays in the page
   }
 }
 

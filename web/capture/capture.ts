@@ -1,9 +1,11 @@
 // The capture page without this script is plain forms. The script adds the
-// camera, looks at a photo while the person is still there, and follows the
-// verdict. The server decides everything; the script only shows what it says.
+// camera and the live step, looks at a photo while the person is still there, and
+// follows the verdict. The server decides everything; the script only shows what
+// it says.
 
 import { available, Camera, sized, type Limits } from "../camera/camera";
 import { attempts, base, find, show } from "../camera/page";
+import { live } from "../live/live";
 
 interface Answer {
   state: string;
@@ -19,6 +21,7 @@ const limits: Limits = { side: 3000, bytes: 3_000_000, quality: 0.93 };
 
 const form = find<HTMLFormElement>("upload");
 if (form) upload(form);
+live({ open: ["started", "captured"], fields: () => ({}) });
 if (document.body.dataset["step"] === "wait") follow();
 
 for (const once of document.querySelectorAll<HTMLFormElement>("form[data-once]")) {
@@ -74,7 +77,7 @@ function upload(form: HTMLFormElement): void {
       say("The camera could not be opened. Allow it in your browser, or choose a photo instead.", "bad");
       return;
     }
-    say("");
+    say(form.dataset["camera"] === "user" ? "Put your face inside the oval." : "Fill the frame with the document and hold still. What can be read is said after the photo.");
     show(useCamera, false);
     show(choose, true); // a file stays possible
     show(take, true);

@@ -20,7 +20,8 @@ import (
 // The authenticator stands for the vendor's mobile app: it shows a person what
 // they are asked for, takes photos of their face, has the engine compare them
 // with the enrolled face, and only after a pass answers the step-up with the
-// enrolled wallet's key. No photo is stored.
+// enrolled wallet's key. No photo is stored, and no frame for longer than its
+// sequence lasts.
 //
 // It is a page that works without scripts, and an API for scripts. With Accept:
 // application/json every call but the first answers faceAnswer:
@@ -30,7 +31,9 @@ import (
 //	POST /authenticator/{id}/face     multipart/form-data: nonce, then account if account_needed,
 //	                                  then 1 to 5 parts named file (JPEG or PNG, 12 MB together),
 //	                                  every one of which must show the person
-//	POST /authenticator/{id}/decline  the person says no
+//	POST /authenticator/{id}/live     in place of face where liveness active is asked for: see live.go
+//	POST /authenticator/{id}/live/frame
+//	POST /authenticator/{id}/decline  the person says no; why=cannot, because they cannot do what is asked
 //	GET  /authenticator/{id}/return   303 to where the browser goes in the end (return_url)
 //
 // Statuses of face: 200 when the photos were looked at, whatever came of it (see
@@ -39,7 +42,7 @@ import (
 // missing, another step-up's or used, and upload_running; 410 session_ended; 413
 // and 415 for files that are no photos; 429 rate_limited; 503 where the engine could not
 // look, and uploads_busy. Nothing is counted as an attempt but 200 with
-// face_mismatch.
+// face_mismatch, and a sequence from its first action that was drawn on.
 //
 // Nobody who types an account name learns whether there is such an account, or
 // whether it has a face: for every name the engine looks at the photos, and all
@@ -64,6 +67,8 @@ func (s *Server) authenticatorRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+base, s.authenticator)
 	mux.HandleFunc("GET "+base+"/state", s.faceState)
 	mux.HandleFunc("POST "+base+"/face", s.faceAct(s.takeFace))
+	mux.HandleFunc("POST "+base+"/live", s.faceAct(s.beginFace))
+	mux.HandleFunc("POST "+base+"/live/frame", s.faceActAs(askFrame, s.faceFrame))
 	mux.HandleFunc("POST "+base+"/decline", s.faceAct(s.declineFace))
 	mux.HandleFunc("GET "+base+"/return", s.faceReturn)
 }
@@ -78,12 +83,14 @@ type faceAnswer struct {
 	AccountNeeded bool        `json:"account_needed"` // the session names nobody
 	ExpiresAt     time.Time   `json:"expires_at"`
 	ReturnURL     string      `json:"return_url"` // of this server; empty while it is open or where there is nowhere to return to
+	*liveAnswer               // after live and live/frame
 }
 
 // faceRequest is one step-up as a request found it.
 type faceRequest struct {
 	*stepUp
 	counts
+	live *look // what a frame, or a begin, came to
 }
 
 // named reports whether the step-up is for one user only.
@@ -121,14 +128,20 @@ func (s *Server) faceAnswer(v *faceRequest) faceAnswer {
 	case v.State == stepUpOpen:
 		a.AttemptsLeft = max(0, s.opt.StepUpAttempts-v.compared)
 		a.Nonce = s.code(v.ID, v.round)
+		if l := v.live; l != nil && (l.over != "" || !l.done()) { // else it was compared
+			a.Reason, a.Message = l.over, l.message
+		}
 	case s.stepUpEnds[v.Kind] != nil:
 		a.ReturnURL = authenticatorPath(v.ID) + "/return"
+	}
+	if v.live != nil {
+		a.liveAnswer = v.live.answer()
 	}
 	return a
 }
 
 // findFace reads the step-up of a request. When it returns nil it has answered.
-func (s *Server) findFace(w http.ResponseWriter, r *http.Request, write bool) *faceRequest {
+func (s *Server) findFace(w http.ResponseWriter, r *http.Request, what asking) *faceRequest {
 	pageHeaders(w)
 	v, n, err := s.stepUpCounts(r.Context(), r.PathValue("id"))
 	switch {
@@ -139,12 +152,12 @@ func (s *Server) findFace(w http.ResponseWriter, r *http.Request, write bool) *f
 		s.log.Error("kosmos: read a step-up", "error", err)
 		s.refuseFace(w, r, http.StatusInternalServerError, "internal_error", "Something went wrong on our side. Please try again in a minute.")
 		return nil
-	case !s.limit.allow(v.ID, write, s.now()):
+	case !s.limit.allow(v.ID, what, s.now()):
 		retryAfter(w, time.Minute)
 		s.refuseFace(w, r, http.StatusTooManyRequests, refuseRate, "That was too fast. Please wait a minute and try again.")
 		return nil
 	}
-	return &faceRequest{v, n}
+	return &faceRequest{v, n, nil}
 }
 
 func (s *Server) refuseFace(w http.ResponseWriter, r *http.Request, status int, reason, message string) {
@@ -156,14 +169,14 @@ func (s *Server) refuseFace(w http.ResponseWriter, r *http.Request, status int, 
 }
 
 func (s *Server) faceState(w http.ResponseWriter, r *http.Request) {
-	if v := s.findFace(w, r, false); v != nil {
+	if v := s.findFace(w, r, askRead); v != nil {
 		writeJSON(w, http.StatusOK, s.faceAnswer(v))
 	}
 }
 
 // faceReturn sends the browser to where it goes in the end.
 func (s *Server) faceReturn(w http.ResponseWriter, r *http.Request) {
-	v := s.findFace(w, r, false)
+	v := s.findFace(w, r, askRead)
 	if v == nil {
 		return
 	}
@@ -184,6 +197,10 @@ func (s *Server) faceReturn(w http.ResponseWriter, r *http.Request) {
 // faceAct wraps what changes a step-up. do's status and note are for an act that
 // was carried out; a note is a reason that the step-up itself does not keep.
 func (s *Server) faceAct(do func(ctx context.Context, w http.ResponseWriter, r *http.Request, v *faceRequest) (status int, note string, err error)) http.HandlerFunc {
+	return s.faceActAs(askWrite, do)
+}
+
+func (s *Server) faceActAs(what asking, do func(ctx context.Context, w http.ResponseWriter, r *http.Request, v *faceRequest) (status int, note string, err error)) http.HandlerFunc {
 	guard := http.NewCrossOriginProtection()
 	return func(w http.ResponseWriter, r *http.Request) {
 		if guard.Check(r) != nil {
@@ -191,7 +208,7 @@ func (s *Server) faceAct(do func(ctx context.Context, w http.ResponseWriter, r *
 			s.refuseFace(w, r, http.StatusForbidden, refuseOrigin, "This request came from another website and was not carried out.")
 			return
 		}
-		v := s.findFace(w, r, true)
+		v := s.findFace(w, r, what)
 		if v == nil {
 			return
 		}
@@ -238,7 +255,7 @@ func (s *Server) faceAct(do func(ctx context.Context, w http.ResponseWriter, r *
 			s.internal(w, "read a step-up", err)
 			return
 		}
-		a := s.faceAnswer(&faceRequest{after, n})
+		a := s.faceAnswer(&faceRequest{after, n, v.live})
 		if note != "" {
 			a.Reason = note
 			a.Message = cmp.Or(faceNotes[note], a.Message)
@@ -247,8 +264,13 @@ func (s *Server) faceAct(do func(ctx context.Context, w http.ResponseWriter, r *
 	}
 }
 
-func (s *Server) declineFace(ctx context.Context, _ http.ResponseWriter, _ *http.Request, v *faceRequest) (int, string, error) {
-	err := s.declineStepUp(ctx, v.ID)
+func (s *Server) declineFace(ctx context.Context, w http.ResponseWriter, r *http.Request, v *faceRequest) (int, string, error) {
+	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
+	reason := ReasonDeclined
+	if r.PostFormValue("why") == "cannot" {
+		reason = ReasonAbandoned
+	}
+	err := s.declineStepUp(ctx, v.ID, reason)
 	if errors.Is(err, errReplayed) {
 		err = errState
 	}
@@ -258,8 +280,11 @@ func (s *Server) declineFace(ctx context.Context, _ http.ResponseWriter, _ *http
 // takeFace is one attempt. The one-time code is used up, and the attempt
 // counted, before the engine sees anything.
 func (s *Server) takeFace(ctx context.Context, w http.ResponseWriter, r *http.Request, v *faceRequest) (int, string, error) {
-	if !v.serves() {
+	switch {
+	case !v.serves():
 		return http.StatusConflict, refuseAuthType, nil
+	case s.opt.StepUpLiveness == api.LivenessActive:
+		return http.StatusConflict, refuseCamera, nil
 	}
 	release, err := s.place(r, v.ID)
 	if err != nil {
@@ -269,18 +294,15 @@ func (s *Server) takeFace(ctx context.Context, w http.ResponseWriter, r *http.Re
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.patience.upload)) // not every server has one
 
 	said := map[string]string{"nonce": "", "account": ""}
-	username := v.Username
+	var username string
+	var who []byte
 	images, bad, err := readParts(w, r, said, func() error {
 		if !sameSecret(said["nonce"], s.code(v.ID, v.round)) {
 			return errReplayed // and none of the file is read
 		}
-		if !v.named() {
-			username = strings.TrimSpace(said["account"])
-			if username == "" || len(username) > maxUsername {
-				return errNoAccount
-			}
-		}
-		return nil
+		var err error
+		username, who, err = s.claimed(r, v, said["account"])
+		return err
 	})
 	switch {
 	case errors.Is(err, errNoAccount):
@@ -290,39 +312,55 @@ func (s *Server) takeFace(ctx context.Context, w http.ResponseWriter, r *http.Re
 	case bad == refuseRequest:
 		return http.StatusBadRequest, refuseRequest, nil
 	}
-	who := s.who(bucketOwn, username)
-	if v.typed() && !s.recognised(r, username) {
-		who = s.who(bucketTyped, username)
-	}
 	round, err := s.begin(ctx, v.ID, said["nonce"], who)
 	if err != nil {
 		return 0, "", err
 	}
-	f, reason, answer, wire := poor, bad, (*stepUpAnswer)(nil), (*wireAnswer)(nil)
-	if bad == "" {
-		f, reason, answer, wire, err = s.compareFace(ctx, v.stepUp, username, images)
-		if err != nil {
-			// Nobody's fault, and no answer; the attempt is given back.
-			_, back := s.settle(ctx, v.ID, round, undecided, api.ReasonEngineError, nil, nil)
-			return 0, "", errors.Join(err, back)
+	if bad != "" {
+		_, err = s.settle(ctx, v.ID, round, poor, bad, nil, nil)
+		switch {
+		case err != nil:
+			return 0, "", err
+		case bad == api.ReasonImageTooLarge:
+			return http.StatusRequestEntityTooLarge, "", nil
 		}
-	}
-	if f, err = s.settle(ctx, v.ID, round, f, reason, answer, wire); err != nil {
-		return 0, "", err
-	}
-	switch {
-	case f == same:
-		if v.typed() {
-			s.rememberAccount(w, username)
-		}
-	case bad == api.ReasonImageTooLarge:
-		return http.StatusRequestEntityTooLarge, "", nil
-	case bad == api.ReasonImageUnreadable:
 		return http.StatusUnsupportedMediaType, "", nil
-	case f == undecided && reason != api.ReasonLivenessUnavailable:
+	}
+	f, reason, err := s.compareAndSettle(ctx, w, v, username, round, &api.MatchRequest{Selfies: images, LivenessMode: s.opt.StepUpLiveness})
+	if err == nil && f == undecided && reason != api.ReasonLivenessUnavailable {
 		return http.StatusServiceUnavailable, "", nil
 	}
-	return http.StatusOK, "", nil
+	return http.StatusOK, "", err
+}
+
+// claimed is the user whose face is to be compared, and the bucket in which that
+// is counted. account is what was typed, where a name is needed; errNoAccount if
+// it is none.
+func (s *Server) claimed(r *http.Request, v *faceRequest, account string) (username string, who []byte, err error) {
+	if username = v.Username; !v.named() {
+		if username = strings.TrimSpace(account); username == "" || len(username) > maxUsername {
+			return "", nil, errNoAccount
+		}
+	}
+	if v.typed() && !s.recognised(r, username) {
+		return username, s.who(bucketTyped, username), nil
+	}
+	return username, s.who(bucketOwn, username), nil
+}
+
+// compareAndSettle compares a face that begin let in, and writes what it came to.
+// The references of ask are filled in here.
+func (s *Server) compareAndSettle(ctx context.Context, w http.ResponseWriter, v *faceRequest, username string, round int, ask *api.MatchRequest) (finding, string, error) {
+	f, reason, answer, wire, err := s.compareFace(ctx, v.stepUp, username, ask)
+	if err != nil {
+		// Nobody's fault, and no answer; the attempt is given back.
+		_, back := s.settle(ctx, v.ID, round, undecided, api.ReasonEngineError, nil, nil)
+		return undecided, "", errors.Join(err, back)
+	}
+	if f, err = s.settle(ctx, v.ID, round, f, reason, answer, wire); err == nil && f == same && v.typed() {
+		s.rememberAccount(w, username)
+	}
+	return f, reason, err
 }
 
 var errNoAccount = errors.New("kosmos: no account named")
@@ -347,27 +385,34 @@ var findings = map[string]finding{
 	api.ReasonImageTooSmall:   poor,
 	api.ReasonImageBlurred:    poor,
 
+	// Counted, an incomplete one as well: who has a recording would begin anew until
+	// the challenge fits it.
+	api.ReasonLivenessFailed:     different,
+	api.ReasonLivenessReplayed:   different,
+	api.ReasonLivenessIncomplete: different,
+	api.ReasonLivenessWeak:       poor,
+
 	// Not the engine's: what became of the user while it compared.
 	ReasonUserDisabled:    different,
 	ReasonUserNotEnrolled: different,
 }
 
-// compareFace asks the engine whether the photos show the user. It gives an
+// compareFace asks the engine whether photos or frames show the user. It gives an
 // answer only with the finding same. The error is of this server, not the engine's.
-func (s *Server) compareFace(ctx context.Context, v *stepUp, username string, images [][]byte) (finding, string, *stepUpAnswer, *wireAnswer, error) {
+func (s *Server) compareFace(ctx context.Context, v *stepUp, username string, ask *api.MatchRequest) (finding, string, *stepUpAnswer, *wireAnswer, error) {
 	wal, err := s.wallet(ctx, username)
-	references := decoy
+	ask.References = decoy
 	switch {
 	case err == nil && len(wal.References) > 0:
-		references = wal.References
+		ask.References = wal.References
 	case err == nil || errors.Is(err, errNoUser) || errors.Is(err, errNotEnrolled) || errors.Is(err, errDisabled):
 		wal = nil
 	default:
 		return undecided, "", nil, nil, err
 	}
-	ask, cancel := context.WithTimeout(ctx, s.opt.EngineTimeout)
+	timed, cancel := context.WithTimeout(ctx, s.opt.EngineTimeout)
 	defer cancel()
-	report, err := s.opt.Engine.Match(ask, &api.MatchRequest{Selfies: images, References: references, LivenessMode: s.opt.StepUpLiveness})
+	report, err := s.opt.Engine.Match(timed, ask)
 	if err != nil {
 		reason, _ := failure(err)
 		s.log.Warn("kosmos: a face could not be compared", "step_up", s.logName(v.ID), "error", err)
@@ -379,7 +424,9 @@ func (s *Server) compareFace(ctx context.Context, v *stepUp, username string, im
 		case same: // an engine that finds a face like no template is broken
 			return undecided, api.ReasonEngineError, nil, nil, nil
 		case different:
-			reason = api.ReasonFaceMismatch
+			if !aboutLiveness(reason) {
+				reason = api.ReasonFaceMismatch
+			}
 		}
 	}
 	if f != same {
@@ -405,23 +452,23 @@ func judgeFace(r *api.Report, liveness string) (f finding, reason string, score 
 	if r == nil {
 		return undecided, api.ReasonEngineError, nil
 	}
-	outcome := func(name string) api.Outcome {
-		i := slices.IndexFunc(r.Checks, func(c api.Check) bool { return c.Name == name })
-		if i < 0 {
-			return ""
-		}
-		return r.Checks[i].Outcome
-	}
-	if r.Reason == api.ReasonLivenessUnavailable || liveness != api.LivenessNone && r.Verdict == api.Pass && outcome(api.CheckLiveness) != api.Pass {
+	missing := func(name string) bool { return outcomeOf(r, name) != api.Pass }
+	if r.Reason == api.ReasonLivenessUnavailable || r.Verdict == api.Pass && slices.ContainsFunc(livenessChecks(liveness), missing) {
 		return undecided, api.ReasonLivenessUnavailable, nil
 	}
 	if r.Verdict != api.Pass || r.Reason != "" {
 		if r.Verdict == api.Pass {
 			return undecided, api.ReasonEngineError, nil
 		}
-		return findings[r.Reason], cmp.Or(r.Reason, api.ReasonEngineError), nil
+		reason = cmp.Or(r.Reason, api.ReasonEngineError)
+		if findings[reason] == different || aboutLiveness(reason) {
+			// Whether somebody is alive is said first, and in the same words for every
+			// account: which of the two the engine names depends on the face.
+			reason = cmp.Or(lifeless(r, liveness), reason)
+		}
+		return findings[reason], reason, nil
 	}
-	if outcome(api.CheckFaceMatch) != api.Pass || slices.ContainsFunc(r.Checks, func(c api.Check) bool { return c.Outcome != api.Pass }) {
+	if missing(api.CheckFaceMatch) || slices.ContainsFunc(r.Checks, func(c api.Check) bool { return c.Outcome != api.Pass }) {
 		return undecided, api.ReasonEngineError, nil
 	}
 	for _, c := range r.Checks {
@@ -486,6 +533,7 @@ type faceView struct {
 	Show        stepUpShow
 	Purpose     string // Show.Purpose in words
 	NeedAccount bool
+	Live        bool // liveness active: a sequence of frames, no photos
 	Account     string
 	Nonce       string
 	Left        int
@@ -496,7 +544,7 @@ type faceView struct {
 	ReturnURL   string
 }
 
-var authenticatorPage = template.Must(template.New("authenticator").Parse(authenticatorSource))
+var authenticatorPage = template.Must(template.New("authenticator").Parse(authenticatorSource + liveSource))
 
 func (s *Server) renderFace(w http.ResponseWriter, status int, v faceView) {
 	v.Script, v.Style, v.OwnStyle = staticURL(authenticatorScript), staticURL(staticStyle), staticURL(authenticatorStyle)
@@ -508,7 +556,7 @@ func (s *Server) renderFace(w http.ResponseWriter, status int, v faceView) {
 }
 
 func (s *Server) authenticator(w http.ResponseWriter, r *http.Request) {
-	v := s.findFace(w, r, false)
+	v := s.findFace(w, r, askRead)
 	if v == nil {
 		return
 	}
@@ -532,6 +580,7 @@ func (s *Server) authenticator(w http.ResponseWriter, r *http.Request) {
 		if d.NeedAccount {
 			d.Account = s.rememberedAccount(r)
 		}
+		d.Live = s.opt.StepUpLiveness == api.LivenessActive
 	}
 	s.renderFace(w, http.StatusOK, d)
 }
@@ -560,13 +609,14 @@ var faceNotes = map[string]string{
 	refuseRequest:     "There was no photo in what was sent. Please take one, or choose one.",
 	"account_missing": "Enter the name of your account first.",
 	refuseAuthType:    "This request asks for something else than your face, which this stand-in for the app cannot do.",
+	refuseCamera:      cameraWords,
 }
 
 // faceWords are the reason and the sentence to show. While it is open they are
 // about the last attempt.
 func faceWords(v *stepUp) (reason, message string) {
 	reason = v.Reason
-	if findings[reason] == different {
+	if findings[reason] == different && !aboutLiveness(reason) {
 		reason = api.ReasonFaceMismatch // see the top: what it really was is not for this page
 	}
 	switch v.State {
@@ -584,6 +634,10 @@ func faceWords(v *stepUp) (reason, message string) {
 		switch {
 		case reason == ReasonDeclined:
 			return reason, "You said that this was not you, so nobody was let in. If you did not start this yourself, somebody may know your password: change it."
+		case reason == ReasonAbandoned:
+			return reason, "You stopped because you cannot do what this check asks for. Nothing was decided about you. Go back to where you were signing in and ask for another way."
+		case aboutLiveness(reason):
+			return reason, "We could not make sure that a living person is in front of the camera. Start again where you were signing in, in even light, or ask the company for another way."
 		case reason == ReasonTooManyAttempts:
 			return reason, "There were too many attempts that did not succeed. Please wait a quarter of an hour and start again where you were signing in."
 		case findings[reason] == poor:
@@ -601,8 +655,8 @@ func faceWords(v *stepUp) (reason, message string) {
 		}
 	case reason == api.ReasonLivenessUnavailable:
 		message = "This check asks for proof of a live person, which is not available here. This is not your fault, and no attempt was counted."
-	case findings[reason] == poor:
-		message = row(reason).advice
+	case findings[reason] == poor, aboutLiveness(reason):
+		message = overWords(reason)
 	default:
 		message = "The photo could not be checked just now. This is not your fault, and no attempt was counted. Please try again in a moment."
 	}
@@ -629,7 +683,7 @@ func endTitle(v *stepUp) string {
 		return "It is you"
 	case v.State == stepUpExpired:
 		return "This request has expired"
-	case v.Reason == ReasonDeclined:
+	case v.Reason == ReasonDeclined, v.Reason == ReasonAbandoned:
 		return "You stopped this"
 	}
 	return "You were not recognised"

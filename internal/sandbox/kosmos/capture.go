@@ -25,6 +25,9 @@ import (
 //go:embed page.html
 var pageSource string
 
+//go:embed live.html
+var liveSource string
+
 //go:embed static
 var static embed.FS
 
@@ -55,7 +58,8 @@ func pagePath(id string) string { return "/idproofing/session/" + url.PathEscape
 //
 //	start     document_type, where there is a choice; enrol=yes, to be enrolled (optional)
 //	document  multipart: side (front, back), file
-//	selfie    multipart: file, up to five
+//	selfie    multipart: file, up to five; not where the face is shown in a sequence
+//	live, live/frame: see live.go
 //	submit, decline
 func (s *Server) captureRoutes(mux *http.ServeMux) {
 	const base = "/idproofing/session/{id}"
@@ -64,6 +68,8 @@ func (s *Server) captureRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("POST "+base+"/start", s.act(s.start))
 	mux.HandleFunc("POST "+base+"/document", s.act(s.uploadDocument))
 	mux.HandleFunc("POST "+base+"/selfie", s.act(s.uploadSelfie))
+	mux.HandleFunc("POST "+base+"/live", s.act(s.beginLive))
+	mux.HandleFunc("POST "+base+"/live/frame", s.actAs(askFrame, s.liveFrame))
 	mux.HandleFunc("POST "+base+"/submit", s.act(s.submit))
 	mux.HandleFunc("POST "+base+"/decline", s.act(s.decline))
 	mux.HandleFunc("GET /static/{version}/{name}", staticFile)
@@ -112,6 +118,7 @@ type answer struct {
 	AttemptsLeft int         `json:"attempts_left"`    // of the side acted on, else of the step
 	Checks       []api.Check `json:"checks,omitempty"`
 	ReturnURL    string      `json:"return_url,omitempty"` // where the browser goes when the session has ended
+	*liveAnswer              // after live and live/frame
 
 	status int    // HTTP
 	side   string // acted on
@@ -132,7 +139,7 @@ func pageHeaders(w http.ResponseWriter) {
 }
 
 // find reads the session of a capture request. When it returns nil it has answered.
-func (s *Server) find(w http.ResponseWriter, r *http.Request, write bool) *session {
+func (s *Server) find(w http.ResponseWriter, r *http.Request, what asking) *session {
 	pageHeaders(w)
 	v, err := s.store.session(r.Context(), r.PathValue("id"), s.now())
 	switch {
@@ -143,7 +150,7 @@ func (s *Server) find(w http.ResponseWriter, r *http.Request, write bool) *sessi
 		s.log.Error("kosmos: read a session", "error", err)
 		s.refuse(w, r, http.StatusInternalServerError, "internal_error", "Something went wrong on our side. Please try again in a minute.")
 		return nil
-	case !s.limit.allow(v.ID, write, s.now()):
+	case !s.limit.allow(v.ID, what, s.now()):
 		retryAfter(w, time.Minute)
 		s.refuse(w, r, http.StatusTooManyRequests, refuseRate, "That was too fast. Please wait a minute and try again.")
 		return nil
@@ -160,7 +167,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, status int, reas
 }
 
 func (s *Server) pageState(w http.ResponseWriter, r *http.Request) {
-	v := s.find(w, r, false)
+	v := s.find(w, r, askRead)
 	if v == nil {
 		return
 	}
@@ -189,6 +196,10 @@ func (s *Server) stateAnswer(v *session, photos map[string]photo, side string) a
 // page's own origin only, answers go to scripts as JSON and to forms as a
 // redirect to the page, which shows the new state.
 func (s *Server) act(do func(ctx context.Context, w http.ResponseWriter, r *http.Request, v *session) (answer, error)) http.HandlerFunc {
+	return s.actAs(askWrite, do)
+}
+
+func (s *Server) actAs(what asking, do func(ctx context.Context, w http.ResponseWriter, r *http.Request, v *session) (answer, error)) http.HandlerFunc {
 	guard := http.NewCrossOriginProtection()
 	return func(w http.ResponseWriter, r *http.Request) {
 		if guard.Check(r) != nil {
@@ -196,14 +207,14 @@ func (s *Server) act(do func(ctx context.Context, w http.ResponseWriter, r *http
 			s.refuse(w, r, http.StatusForbidden, refuseOrigin, "This request came from another website and was not carried out.")
 			return
 		}
-		v := s.find(w, r, true)
+		v := s.find(w, r, what)
 		if v == nil {
 			return
 		}
 		// An act that was begun is finished even when the browser goes away.
 		a, err := do(context.WithoutCancel(r.Context()), w, r, v)
 		if errors.Is(err, errState) {
-			if v = s.find(w, r, false); v == nil {
+			if v = s.find(w, r, askRead); v == nil {
 				return
 			}
 			photos, perr := s.store.photos(r.Context(), v.ID, false)
@@ -419,6 +430,9 @@ func stepOf(v *session, photos map[string]photo, side string) string {
 }
 
 func (s *Server) uploadSelfie(ctx context.Context, w http.ResponseWriter, r *http.Request, v *session) (answer, error) {
+	if sequenced(v) && (v.State == Started || v.State == Captured) {
+		return s.needsCamera(ctx, v)
+	}
 	return s.upload(ctx, w, r, v, sideSelfie)
 }
 
@@ -595,7 +609,8 @@ func (s *Server) guide(ctx context.Context, v *session, side string, images [][]
 		message = "The document can be read."
 	}
 	cannot := "We could not look at this photo now. You can continue; it will be checked at the end."
-	partial = side == sideFront && len(types) == 1 && types[0] == api.IDCard && !photos[sideBack].Stored
+	card := slices.Contains(types, api.IDCard) || slices.Contains(types, api.DriversLicense)
+	partial = side == sideFront && card && !slices.Contains(types, api.Passport) && !photos[sideBack].Stored
 	if err == nil && report == nil {
 		err = errors.New("no report")
 	}
@@ -610,9 +625,10 @@ func (s *Server) guide(ctx context.Context, v *session, side string, images [][]
 		return true, false, "", report.Checks, message
 	}
 	switch report.Reason {
-	case api.ReasonMRZNotFound:
-		// A card may have its machine-readable zone on the other side.
-		if side == sideFront && !photos[sideBack].Stored && slices.Contains(types, api.IDCard) {
+	case api.ReasonMRZNotFound, api.ReasonBarcodeNotFound:
+		// A card may have its machine-readable zone on the other side, and a licence
+		// has its barcode there.
+		if side == sideFront && !photos[sideBack].Stored && card {
 			if slices.ContainsFunc(report.Checks, func(c api.Check) bool { return c.Name == api.CheckDocumentPortrait && c.Outcome == api.Fail }) {
 				return false, true, api.ReasonPortraitNotFound, report.Checks, row(api.ReasonPortraitNotFound).advice
 			}
@@ -728,6 +744,7 @@ type view struct {
 	Types     []choice // to choose from
 	Document  string   // "passport", ...
 	Selfie    bool
+	Live      bool // liveness active: the selfie is a sequence of frames
 	Enrol     bool // ask to keep the face
 	Side      string
 	Camera    string // facing mode
@@ -756,7 +773,7 @@ type summary struct {
 	Usable, Retake      bool
 }
 
-var page = template.Must(template.New("page").Parse(pageSource))
+var page = template.Must(template.New("page").Parse(pageSource + liveSource))
 
 func (s *Server) render(w http.ResponseWriter, status int, v view) {
 	v.Script, v.Style = staticURL(staticScript), staticURL(staticStyle)
@@ -768,7 +785,7 @@ func (s *Server) render(w http.ResponseWriter, status int, v view) {
 }
 
 func (s *Server) page(w http.ResponseWriter, r *http.Request) {
-	v := s.find(w, r, false)
+	v := s.find(w, r, askRead)
 	if v == nil {
 		return
 	}
@@ -791,7 +808,7 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if v.Request != nil {
-		d.Selfie = wantSelfie(v)
+		d.Selfie, d.Live = wantSelfie(v), sequenced(v)
 		d.Document = "document"
 		if v.Chosen != "" || len(v.Request.DocumentTypes) == 1 {
 			d.Document = spokenType(chosenType(v))
@@ -827,6 +844,9 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request) {
 			p := photos[st]
 			name := s.sideName(v, st, all)
 			message := "Good photo"
+			if st == sideSelfie && sequenced(v) {
+				message = "Seen well"
+			}
 			if !p.Usable {
 				message = cmp.Or(row(p.Reason).advice, "This photo may not be good enough.")
 			}
@@ -843,12 +863,19 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request) {
 			d.TestID = "file-document-back"
 		case sideSelfie:
 			d.Camera, d.TestID, d.Title = "user", "file-selfie", "Take a photo of your face"
+			if d.Live {
+				d.Title = "Show your face to the camera"
+			}
 		}
 		d.Left = max(0, s.opt.MaxAttempts-p.Attempts)
 		d.Next = d.Base + "?step=" + stepOf(v, photos, d.Step)
 		note := r.URL.Query().Get("note")
 		_, known := reasonTable[note]
-		if p.Attempts > 0 {
+		if d.Live && d.Step == sideSelfie {
+			if !p.Usable && p.Reason != "" {
+				d.Message = overWords(p.Reason)
+			}
+		} else if p.Attempts > 0 {
 			d.Photo = &photoView{Usable: p.Usable && p.Stored, Stored: p.Stored}
 			switch {
 			case known && row(note).advice != "":

@@ -152,7 +152,7 @@ func TestNoPhotos(t *testing.T) {
 func TestWhatTheEngineGets(t *testing.T) {
 	e := &engine{document: documents(api.ReasonMRZNotFound, "")}
 	s := start(t, e, nil)
-	id := s.create("active", "idcard_object", nil)
+	id := s.create("default", "idcard_object", nil)
 	s.act(id, "start", nil, "")
 	s.upload(id, "front", frontPhoto)
 	s.upload(id, "back", backPhoto)
@@ -161,7 +161,7 @@ func TestWhatTheEngineGets(t *testing.T) {
 	s.WaitJudged()
 	r := e.verified[0]
 	if !bytes.Equal(r.DocumentFront, frontPhoto) || !bytes.Equal(r.DocumentBack, backPhoto) || len(r.Selfies) != 2 ||
-		!bytes.Equal(r.Selfies[0], selfiePhoto) || r.LivenessMode != api.LivenessActive || len(r.DocumentTypes) != 1 || r.DocumentTypes[0] != api.IDCard {
+		!bytes.Equal(r.Selfies[0], selfiePhoto) || r.LivenessMode != api.LivenessNone || r.Liveness != nil || len(r.DocumentTypes) != 1 || r.DocumentTypes[0] != api.IDCard {
 		t.Errorf("got %d+%d bytes, %d selfies, %s, %v", len(r.DocumentFront), len(r.DocumentBack), len(r.Selfies), r.LivenessMode, r.DocumentTypes)
 	}
 }

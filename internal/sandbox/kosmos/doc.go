@@ -23,8 +23,14 @@
 //	      |     |
 //	success     failed
 //
+// Where liveness active is asked for, the selfie is a sequence of frames, taken
+// while the person does what the page shows: live.go draws that. Step-ups take the
+// same.
+//
 // A started session also goes to failed when every attempt at a photo was used
-// up by files that are no photos. Only judging leads to success, and only by
+// up by files that are no photos, or every attempt at a sequence by what was none;
+// and to judging by itself when the last attempt at a sequence leaves one that the
+// engine has something to say against. Only judging leads to success, and only by
 // an engine report in which every check that the session asked for passed.
 //
 // A session in created, started or captured expires by time; one in judging
@@ -43,8 +49,8 @@
 // has a short name that is a keyed hash of the id.
 //
 // Everything that must survive kill -9 (keys, users and wallets, sessions, photos
-// of running sessions, outcomes) is in SQLite with synchronous=FULL, its values sealed
-// under a key file next to it. Photos go when the session ends; the outcome,
+// and frames of running sessions, outcomes) is in SQLite with synchronous=FULL, its values sealed
+// under a key file next to it. Photos and frames go when the session ends; the outcome,
 // which carries what the wire result must carry, goes PIITTL later. What is kept
 // of a user is sealed under a key per user, which is itself sealed.
 package kosmos

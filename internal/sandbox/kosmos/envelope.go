@@ -276,17 +276,23 @@ type limiter struct {
 }
 
 type window struct {
-	from          int64 // unix minute
-	reads, writes int
+	from  int64 // unix minute
+	asked [len(perMinute)]int
 }
 
+// asking is what is counted apart.
+type asking int
+
 const (
-	readsPerMinute  = 240
-	writesPerMinute = 40
+	askRead asking = iota
+	askWrite
+	askFrame // of a sequence, which the page sends five of a second at most
 )
 
+var perMinute = [...]int{askRead: 240, askWrite: 40, askFrame: 400}
+
 // allow counts one request. Call it for sessions that exist only.
-func (l *limiter) allow(id string, write bool, now time.Time) bool {
+func (l *limiter) allow(id string, what asking, now time.Time) bool {
 	minute := now.Unix() / 60
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -298,12 +304,8 @@ func (l *limiter) allow(id string, write bool, now time.Time) bool {
 		w = &window{from: minute}
 		l.seen[id] = w
 	}
-	if write {
-		w.writes++
-		return w.writes <= writesPerMinute
-	}
-	w.reads++
-	return w.reads <= readsPerMinute
+	w.asked[what]++
+	return w.asked[what] <= perMinute[what]
 }
 
 func (l *limiter) sweep(now time.Time) {

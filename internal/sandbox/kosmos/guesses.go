@@ -29,6 +29,8 @@ const (
 	// Type of a card that is not a residence permit: the only published sample
 	// of an ID-card result is a residence permit (reference 2.4).
 	typeNationalID = "NATIONAL_ID"
+	// Type of a driving licence: no sample of one is published.
+	typeLicense = "DL"
 	// ICAO 9303 leaves the second letter of an MRZ document code to the issuer;
 	// R is what residence permits carry in practice.
 	residencePermitCode = 'R'

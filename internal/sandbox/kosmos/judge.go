@@ -54,13 +54,17 @@ func (s *Server) judge(ctx context.Context, id string) error {
 	if err == nil && v.Request == nil {
 		err = errUnsealed
 	}
+	var live *api.Liveness
+	if err == nil && sequenced(v) {
+		live, _, err = s.store.evidence(ctx, id)
+	}
 	if errors.Is(err, errUnsealed) || err != nil && v != nil && !s.now().Before(v.Expires) {
 		return s.lost(ctx, id, v, err)
 	}
 	if err != nil {
 		return err
 	}
-	report, reason := s.verdict(ctx, v, photos)
+	report, reason := s.verdict(ctx, v, photos, live)
 	module := ""
 	if reason == "" {
 		if module = nameModule(v.Request.Firstname, v.Request.Lastname, report.Document); module != "" {
@@ -132,9 +136,9 @@ func (s *Server) lost(ctx context.Context, id string, v *session, why error) err
 	return s.store.end(ctx, id, Failed, api.ReasonEngineError, out, now, eventValidate, nil, Judging)
 }
 
-// verdict asks the engine for it. An empty reason means that everything asked
-// for passed.
-func (s *Server) verdict(ctx context.Context, v *session, photos map[string]photo) (*api.Report, string) {
+// verdict asks the engine for it; live is the sequence where there is one, in
+// place of selfies. An empty reason means that everything asked for passed.
+func (s *Server) verdict(ctx context.Context, v *session, photos map[string]photo, live *api.Liveness) (*api.Report, string) {
 	types := v.Request.DocumentTypes
 	if v.Chosen != "" {
 		types = []string{v.Chosen}
@@ -144,7 +148,7 @@ func (s *Server) verdict(ctx context.Context, v *session, photos map[string]phot
 		if v.Request.Selfie || v.Request.Liveness != api.LivenessNone {
 			return s.opt.Engine.Verify(ctx, &api.VerifyRequest{
 				DocumentTypes: types, DocumentFront: front, DocumentBack: back,
-				Selfies: photos[sideSelfie].Images, LivenessMode: v.Request.Liveness, Templates: mayEnrol(v),
+				Selfies: photos[sideSelfie].Images, LivenessMode: v.Request.Liveness, Liveness: live, Templates: mayEnrol(v),
 			})
 		}
 		return s.opt.Engine.Document(ctx, &api.DocumentRequest{DocumentTypes: types, DocumentFront: front, DocumentBack: back})
@@ -178,6 +182,9 @@ func (s *Server) patiently(ctx context.Context, v *session, ask func(context.Con
 	}
 }
 
+// formatAAMVA is the engine's format of a document that was read from a barcode.
+const formatAAMVA = "AAMVA"
+
 // weigh turns an engine's answer into a reason, empty for a pass, and says
 // whether asking again may help.
 func (s *Server) weigh(v *session, r *api.Report, err error) (reason string, again bool) {
@@ -197,19 +204,18 @@ func (s *Server) weigh(v *session, r *api.Report, err error) (reason string, aga
 		return r.Reason, false
 	}
 	// A pass must be one of everything that this session asked for.
-	need := []string{api.CheckDocumentType, api.CheckMRZ, api.CheckMRZDigits, api.CheckDocumentExpiry, api.CheckDocumentPortrait}
+	need := []string{api.CheckDocumentType, api.CheckDocumentExpiry, api.CheckDocumentPortrait}
+	if r.Document != nil && r.Document.Format == formatAAMVA {
+		need = append(need, api.CheckBarcode, api.CheckBarcodeFields)
+	} else {
+		need = append(need, api.CheckMRZ, api.CheckMRZDigits)
+	}
 	if v.Request.Selfie {
 		need = append(need, api.CheckSelfie, api.CheckFaceMatch)
 	}
-	if v.Request.Liveness != api.LivenessNone {
-		need = append(need, api.CheckLiveness)
-	}
-	outcomes := map[string]api.Outcome{}
-	for _, c := range r.Checks {
-		outcomes[c.Name] = c.Outcome
-	}
+	need = append(need, livenessChecks(v.Request.Liveness)...)
 	for _, name := range need {
-		if outcomes[name] != api.Pass {
+		if outcomeOf(r, name) != api.Pass {
 			s.log.Error("kosmos: the engine passed without a check", "session", s.logName(v.ID), "check", name)
 			return api.ReasonEngineError, false
 		}
@@ -242,7 +248,10 @@ func failure(err error) (reason string, again bool) {
 func (s *Server) fill(out *outcome, v *session, r *api.Report, photos map[string]photo, now time.Time) {
 	picture := func(side string, edge int) []byte {
 		b := first(photos[side].Images)
-		if b == nil {
+		if side == sideSelfie && sequenced(v) {
+			b = r.Selfie
+		}
+		if len(b) == 0 {
 			return nil
 		}
 		s.wires.Lock()

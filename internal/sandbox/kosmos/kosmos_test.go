@@ -45,6 +45,8 @@ type engine struct {
 	document func(*api.DocumentRequest) (*api.Report, error)
 	selfie   func(*api.SelfieRequest) (*api.Report, error)
 	match    func(*api.MatchRequest) (*api.Report, error)
+	draw     func() (*api.Challenge, error)
+	frame    func(*api.FrameRequest) (*api.FrameReport, error)
 
 	mu       sync.Mutex
 	verified []*api.VerifyRequest
@@ -58,8 +60,14 @@ func (e *engine) Verify(_ context.Context, r *api.VerifyRequest) (*api.Report, e
 		return e.verify(r)
 	}
 	p := passed(r.DocumentTypes...)
+	selfies := r.Selfies
+	if r.Liveness != nil {
+		p.Checks = append(p.Checks, alive()...)
+		selfies = faces(r.Liveness)
+		p.Selfie = selfies[0]
+	}
 	if r.Templates {
-		p.Templates = &api.Templates{Selfie: faceOf(r.Selfies[0]), Portrait: faceOf(r.DocumentFront)}
+		p.Templates = &api.Templates{Selfie: faceOf(selfies[0]), Portrait: faceOf(r.DocumentFront)}
 	}
 	return p, nil
 }
@@ -76,15 +84,60 @@ func (e *engine) Match(_ context.Context, r *api.MatchRequest) (*api.Report, err
 		return e.match(r)
 	}
 	probes := slices.Clone(r.Probes)
-	for _, s := range r.Selfies {
+	for _, s := range append(faces(r.Liveness), r.Selfies...) {
 		probes = append(probes, faceOf(s))
 	}
-	for _, p := range probes {
-		if !bytes.Equal(p, r.References[0]) {
-			return matched(api.Fail, api.ReasonFaceMismatch), nil
-		}
+	m := matched(api.Pass, "")
+	if bytes.Equal(r.References[0], []byte("nobody")) {
+		m = matched(api.CannotTell, api.ReasonTemplateForeign)
+	} else if slices.ContainsFunc(probes, func(p []byte) bool { return !bytes.Equal(p, r.References[0]) }) {
+		m = matched(api.Fail, api.ReasonFaceMismatch)
 	}
-	return matched(api.Pass, ""), nil
+	if r.Liveness != nil {
+		m.Checks = append(append([]api.Check{{Name: api.CheckSelfie, Outcome: api.Pass}}, m.Checks...), alive()...)
+	}
+	return m, nil
+}
+
+// alive are the checks of a sequence that passed.
+func alive() (all []api.Check) {
+	for _, name := range []string{api.CheckLiveness, api.CheckLivenessFrames, api.CheckLivenessActions, api.CheckLivenessDepth, api.CheckLivenessSameFace} {
+		all = append(all, api.Check{Name: name, Outcome: api.Pass})
+	}
+	return all
+}
+
+// frameMark comes after the photo in what these tests send as a frame, and what
+// tells frames apart after it.
+const frameMark = "#frame"
+
+// faces are the photos in a sequence's frames.
+func faces(l *api.Liveness) (all [][]byte) {
+	if l == nil {
+		return nil
+	}
+	for _, f := range l.Frames {
+		photo, _, _ := bytes.Cut(f.Image, []byte(frameMark))
+		all = append(all, photo)
+	}
+	return all
+}
+
+// Challenge asks for one turn.
+func (e *engine) Challenge(context.Context) (*api.Challenge, error) {
+	if e.draw != nil {
+		return e.draw()
+	}
+	return &api.Challenge{Nonce: strings.ReplaceAll(uuid.NewString(), "-", ""), ActionMS: 10_000, TotalMS: 60_000,
+		Actions: []string{api.ActionStraight, api.ActionLeft, api.ActionStraight}}, nil
+}
+
+// Frame takes every frame as its action done.
+func (e *engine) Frame(_ context.Context, r *api.FrameRequest) (*api.FrameReport, error) {
+	if e.frame != nil {
+		return e.frame(r)
+	}
+	return &api.FrameReport{Hint: api.HintGood, Keep: true, Done: true, Measure: json.RawMessage(`{"n":1}`)}, nil
 }
 
 // matched is the report of a comparison.
@@ -428,7 +481,20 @@ type act struct {
 	Message      string
 	AttemptsLeft int    `json:"attempts_left"`
 	ReturnURL    string `json:"return_url"`
-	status       int
+	moment
+	status int
+}
+
+// moment is the part of an answer that is about a sequence.
+type moment struct {
+	Nonce      string
+	Actions    int
+	Action     string
+	Index      int
+	ActionMS   int64 `json:"action_ms"`
+	TotalMS    int64 `json:"total_ms"`
+	Hint       string
+	Done, Over bool
 }
 
 func (s *server) act(id, what string, body io.Reader, contentType string) act {
@@ -486,7 +552,9 @@ func (s *server) prove(id string, selfie bool) {
 		a = s.upload(id, "back", backPhoto)
 	}
 	if selfie {
-		a = s.upload(id, "selfie", selfiePhoto)
+		if a = s.upload(id, "selfie", selfiePhoto); a.Reason == "camera_needed" {
+			a = s.sit("/idproofing/session/"+id, selfiePhoto, "")
+		}
 	}
 	if a.State != "captured" {
 		s.t.Fatalf("captured: %+v", a)

@@ -410,7 +410,7 @@ func (s *Server) oauthAuthorize(w http.ResponseWriter, r *http.Request) {
 		s.oauthTrouble(w, r, err, "")
 		return
 	}
-	if reason == "" && !typed && !s.limit.allow("oauth2/"+foldName(rq.Username), true, s.now()) {
+	if reason == "" && !typed && !s.limit.allow("oauth2/"+foldName(rq.Username), askWrite, s.now()) {
 		reason = ReasonTooManyAttempts
 	}
 	if reason != "" {

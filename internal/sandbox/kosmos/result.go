@@ -1,6 +1,7 @@
 package kosmos
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/sha512"
@@ -60,7 +61,10 @@ type document struct {
 	DOB            string  `json:"dob"`
 	DOE            string  `json:"doe"`
 	DOI            *string `json:"doi,omitempty"`
-	Gender         string  `json:"gender"` // "1" female, "2" male
+	Gender         string  `json:"gender"`           // "1" female, "2" male
+	Street         *string `json:"street,omitempty"` // this and the next two: of a licence
+	City           *string `json:"city,omitempty"`
+	ZipCode        *string `json:"zipCode,omitempty"`
 	ProofJWT       string  `json:"proof_jwt"`
 }
 
@@ -192,8 +196,11 @@ func v1Result(v *session) any {
 
 // wireKey is the key of the document in the v1 shape.
 func (d *document) wireKey() string {
-	if d.Type == "ppt" {
+	switch d.Type {
+	case "ppt":
 		return wirePassport
+	case typeLicense:
+		return wireLicense
 	}
 	return wireIDCard
 }
@@ -223,10 +230,14 @@ func (s *Server) documentFrom(d *api.Document, front, back, face []byte, passed 
 		out.MRZResult = &mrz
 	} else {
 		out.Type = out.DocumentType
-		state, full, doi := stateNone, strings.TrimSpace(d.GivenNames+" "+d.Surname), "" // no MRZ holds a date of issue
+		// No MRZ holds a date of issue.
+		state, full, doi := cmp.Or(d.Jurisdiction, stateNone), strings.TrimSpace(d.GivenNames+" "+d.Surname), compactDate(d.IssueDate)
 		out.State, out.FullName, out.DOI = &state, &full, &doi
 		imageBack := b64(back)
 		out.ImageBack = &imageBack
+		if d.Format == formatAAMVA {
+			out.Street, out.City, out.ZipCode = &d.Street, &d.City, &d.PostalCode
+		}
 	}
 	out.ProofJWT = s.proofJWT(out, passed, at)
 	return out
@@ -236,6 +247,8 @@ func documentTypeName(d *api.Document) string {
 	switch {
 	case d.Type == api.Passport:
 		return "PASSPORT"
+	case d.Type == api.DriversLicense:
+		return typeLicense
 	case len(d.MRZ) > 0 && len(d.MRZ[0]) > 1 && d.MRZ[0][1] == residencePermitCode:
 		return "RESIDENCE_PERMIT"
 	}
@@ -327,10 +340,14 @@ func (s *Server) proofJWT(d *document, passed own, at time.Time) string {
 		DOB       string  `json:"dob"`
 		DOI       *string `json:"doi"`
 	}{ID: hash(d.ID), FirstName: hash(d.FirstName), LastName: hash(d.LastName), Country: hash(d.Country), DOB: hash(d.DOB)}
-	if d.State != nil {
-		h := hash(*d.State)
-		hashes.State = &h
+	hashIf := func(field *string) *string {
+		if field == nil {
+			return nil
+		}
+		h := hash(*field)
+		return &h
 	}
+	hashes.State, hashes.ZipCode = hashIf(d.State), hashIf(d.ZipCode)
 	all, err := json.Marshal(hashes)
 	if err != nil {
 		panic(fmt.Sprintf("kosmos: strings do not marshal: %v", err)) // cannot happen

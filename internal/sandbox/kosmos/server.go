@@ -26,6 +26,8 @@ type Engine interface {
 	Document(ctx context.Context, r *api.DocumentRequest) (*api.Report, error)
 	Selfie(ctx context.Context, r *api.SelfieRequest) (*api.Report, error)
 	Match(ctx context.Context, r *api.MatchRequest) (*api.Report, error)
+	Challenge(ctx context.Context) (*api.Challenge, error)
+	Frame(ctx context.Context, r *api.FrameRequest) (*api.FrameReport, error)
 }
 
 // DVC is one verification workflow of the tenant, named by its dvcID. What a
@@ -71,7 +73,7 @@ type Options struct {
 
 	SessionTTL    time.Duration   // default 7 days (reference 2.1)
 	PIITTL        time.Duration   // how long an outcome is kept; default 1 hour
-	MaxAttempts   int             // photos of each side; default 3
+	MaxAttempts   int             // photos of each side, and sequences; default 3
 	AllowedSkew   time.Duration   // of a request id; default 60 s
 	EngineTimeout time.Duration   // of one call; default 60 s
 	EngineRetries []time.Duration // waits before trying to get a verdict again; default 500 ms to 20 s, 37.5 s in all
@@ -81,7 +83,7 @@ type Options struct {
 	// api.LivenessActive: whoever runs the server must ask for less.
 	StepUpLiveness string
 	StepUpTTL      time.Duration // of a UWL session; default 60 s (reference 4.2)
-	StepUpAttempts int           // comparisons of one face check that may fail; default 3
+	StepUpAttempts int           // comparisons and sequences of one face check that may fail; default 3
 
 	Now    func() time.Time // default time.Now
 	Logger *slog.Logger     // default slog.Default
@@ -383,6 +385,9 @@ func (s *Server) Sweep(ctx context.Context) error {
 		}
 	}
 	if err := s.sweepStepUps(ctx, now); err != nil {
+		return err
+	}
+	if err := s.sweepSequences(ctx, now); err != nil {
 		return err
 	}
 	return s.store.purge(ctx, now.Add(-s.opt.PIITTL), now.Add(-rowTTL))

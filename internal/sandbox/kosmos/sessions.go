@@ -120,9 +120,9 @@ func (s *Server) uwlCreate(w http.ResponseWriter, r *http.Request) {
 
 // uwlSession finds a session for those who know its link, as often as the
 // limiter lets them. When it returns nil it has answered.
-func (s *Server) uwlSession(w http.ResponseWriter, r *http.Request, write bool) (*stepUp, *uwlDetail) {
+func (s *Server) uwlSession(w http.ResponseWriter, r *http.Request, what asking) (*stepUp, *uwlDetail) {
 	v, d := s.uwlFind(w, r)
-	if v != nil && !s.limit.allow(v.ID, write, s.now()) {
+	if v != nil && !s.limit.allow(v.ID, what, s.now()) {
 		retryAfter(w, time.Minute)
 		writeRefusal(w, problem{http.StatusTooManyRequests, styleCode, "Too many requests", ""}, refusalBlock{Reason: refuseRate})
 		return nil, nil
@@ -182,7 +182,7 @@ func (s *Server) uwlRead(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusSeeOther)
 		return
 	}
-	v, d := s.uwlSession(w, r, false)
+	v, d := s.uwlSession(w, r, askRead)
 	switch {
 	case v == nil:
 	case v.State == stepUpExpired:
@@ -197,7 +197,7 @@ func (s *Server) uwlRead(w http.ResponseWriter, r *http.Request) {
 // fresh and sealed with that key; that this is the wallet of a user, and whose,
 // is for the session's creator to find out.
 func (s *Server) uwlAuthenticate(w http.ResponseWriter, r *http.Request) {
-	v, _ := s.uwlSession(w, r, true)
+	v, _ := s.uwlSession(w, r, askWrite)
 	if v == nil {
 		return
 	}

@@ -36,7 +36,8 @@ import (
 //	             |                 |                           |
 //	           match            refused                     expired
 //
-// An attempt is counted before the engine is asked and taken back when there was
+// In a sequence (live.go) begin comes before the first action that was drawn, and
+// settle at its end. An attempt is counted before the engine is asked and taken back when there was
 // nothing to compare, so that no crash gives an attempt away. The answer is
 // written in the transaction that makes the state match, so that a crash between
 // comparing and writing leaves no answer. The three states at the bottom never change.
@@ -92,6 +93,7 @@ const (
 	ReasonUserDisabled    = "user_disabled"
 	ReasonTooManyAttempts = "too_many_attempts"
 	ReasonDeclined        = "declined"
+	ReasonAbandoned       = "abandoned" // the person cannot do what is asked, and said so
 
 	refuseReplayed  = "upload_replayed"     // the one-time code was used, is another session's, or is not there
 	refuseOver      = "session_ended"       // answered, refused or too late
@@ -529,17 +531,21 @@ func refuseStepUp(ctx context.Context, tx *sql.Tx, id, reason string, now time.T
 	if err != nil {
 		return fmt.Errorf("step-up: %w", err)
 	}
+	if err := dropSequence(ctx, tx, id); err != nil {
+		return err
+	}
 	return record(ctx, tx, id, now, eventLoginFailed)
 }
 
-// declineStepUp ends an open step-up because the person said no.
-func (s *Server) declineStepUp(ctx context.Context, id string) error {
+// declineStepUp ends an open step-up because the person said no, for one of the
+// reasons ReasonDeclined and ReasonAbandoned.
+func (s *Server) declineStepUp(ctx context.Context, id, reason string) error {
 	now := s.now()
 	return s.store.update(ctx, func(tx *sql.Tx) error {
 		if err := openInTime(ctx, tx, id, now); err != nil {
 			return err
 		}
-		return refuseStepUp(ctx, tx, id, ReasonDeclined, now)
+		return refuseStepUp(ctx, tx, id, reason, now)
 	})
 }
 
@@ -602,6 +608,9 @@ func writeAnswer(ctx context.Context, tx *sql.Tx, id string, answer, wire, ciphe
 		stepUpMatch, now.UnixMilli(), answer, wire, cipher, id)
 	if err != nil {
 		return fmt.Errorf("step-up: %w", err)
+	}
+	if err := dropSequence(ctx, tx, id); err != nil {
+		return err
 	}
 	return record(ctx, tx, id, now, event)
 }

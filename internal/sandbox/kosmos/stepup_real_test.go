@@ -13,9 +13,9 @@ import (
 	"github.com/kosmoscope/kosmoscope/internal/specimen"
 )
 
-// With the real engine: the person who was proofed is recognised in other photos,
-// nobody else is, and an account name that nobody has takes the engine as long.
-func TestStepUpForReal(t *testing.T) {
+// real opens the engine and its test faces, or skips the test.
+func real(t *testing.T) (v *realengine.Verifier, faces []specimen.Face, modelsDir string) {
+	t.Helper()
 	skip := t.Skipf
 	if os.Getenv("KOSMOSCOPE_REQUIRE_MODELS") != "" {
 		skip = t.Fatalf
@@ -28,8 +28,7 @@ func TestStepUpForReal(t *testing.T) {
 	if err != nil {
 		skip("no test faces (npm ci in models/, or KOSMOSCOPE_MODEL_PACKAGES): %v", err)
 	}
-	faces, err := specimen.Faces(where)
-	if err != nil {
+	if faces, err = specimen.Faces(where); err != nil {
 		t.Fatal(err)
 	}
 	v, done, err := realengine.Open(dir, models.SetFull, realengine.Config{Version: "test"})
@@ -40,6 +39,13 @@ func TestStepUpForReal(t *testing.T) {
 	if _, present := v.Models(); !present {
 		skip("the models cannot be used: built without cgo")
 	}
+	return v, faces, dir
+}
+
+// With the real engine: the person who was proofed is recognised in other photos,
+// nobody else is, and an account name that nobody has takes the engine as long.
+func TestStepUpForReal(t *testing.T) {
+	v, faces, _ := real(t)
 	// variation 0 is the photo itself
 	selfie := func(name string, variation uint64) []byte {
 		f, ok := specimen.FindFace(faces, name)

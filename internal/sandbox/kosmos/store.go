@@ -22,7 +22,7 @@ type store struct {
 }
 
 // schemas are the tables of each part of the server. Every statement may run again.
-var schemas = []string{sessionSchema, userSchema, stepUpSchema, oauthSchema}
+var schemas = []string{sessionSchema, userSchema, stepUpSchema, oauthSchema, liveSchema}
 
 const sessionSchema = `
 CREATE TABLE IF NOT EXISTS secrets (
@@ -361,7 +361,7 @@ func inState(ctx context.Context, tx *sql.Tx, id string, now time.Time, states .
 }
 
 // end takes a session to a terminal state, keeps its outcome and drops its
-// photos. also, if not nil, belongs to the same transaction.
+// photos and frames. also, if not nil, belongs to the same transaction.
 func (s *store) end(ctx context.Context, id string, to State, reason string, out *outcome, now time.Time, event string,
 	also func(tx *sql.Tx) error, from ...State) error {
 	var sealed []byte
@@ -385,6 +385,9 @@ func (s *store) end(ctx context.Context, id string, to State, reason string, out
 		}
 		if _, err := tx.ExecContext(ctx, `DELETE FROM photos WHERE session = ?`, id); err != nil {
 			return fmt.Errorf("photos: %w", err)
+		}
+		if err := dropSequence(ctx, tx, id); err != nil {
+			return err
 		}
 		if err := record(ctx, tx, id, now, event); err != nil || also == nil {
 			return err

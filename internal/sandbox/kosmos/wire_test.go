@@ -291,6 +291,78 @@ func TestProofJWT(t *testing.T) {
 	}
 }
 
+// licence is the report of a driving licence, which has a barcode and no zone.
+func licence() *api.Report {
+	r := passed()
+	for i, c := range r.Checks {
+		switch c.Name {
+		case api.CheckMRZ:
+			r.Checks[i].Name = api.CheckBarcode
+		case api.CheckMRZDigits:
+			r.Checks[i].Name = api.CheckBarcodeFields
+		}
+	}
+	r.Document = &api.Document{
+		Type: api.DriversLicense, Format: "AAMVA", IssuingCountry: "USA", Number: "D1234567", Surname: "SAMPLE", GivenNames: "ALEX",
+		BirthDate: "1990-01-02", Sex: "X", ExpiryDate: "2032-04-15", IssueDate: "2024-04-15", Jurisdiction: "VA",
+		Street: "1 MAIN ST", City: "RICHMOND", PostalCode: "23220",
+	}
+	return r
+}
+
+// A licence has its barcode on the back, and its data in the fields that the
+// vendor has for it.
+func TestLicence(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		change  func(*api.Report)
+		success bool
+	}{
+		{"good", func(*api.Report) {}, true},
+		{"without the barcode's fields", func(r *api.Report) { r.Checks[3].Name = api.CheckMRZDigits }, false},
+		{"a zone's checks for a barcode", func(r *api.Report) { r.Checks = passed().Checks }, false},
+		{"a barcode's checks for a zone", func(r *api.Report) { r.Document.Format = "TD1" }, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := start(t, &engine{document: documents(api.ReasonBarcodeNotFound, ""), verify: func(r *api.VerifyRequest) (*api.Report, error) {
+				if !bytes.Equal(r.DocumentBack, backPhoto) || fmt.Sprint(r.DocumentTypes) != "[drivers_license]" {
+					t.Errorf("%v, back of %d bytes", r.DocumentTypes, len(r.DocumentBack))
+				}
+				rep := licence()
+				c.change(rep)
+				return rep, nil
+			}}, nil)
+			id := s.create("default", "dl_object", nil)
+			s.prove(id, true)
+			b := s.result("v3", "default", id)
+			var r struct {
+				SessionResult string
+				Document      map[string]any
+			}
+			if err := json.Unmarshal(b, &r); err != nil {
+				t.Fatal(err)
+			}
+			if (r.SessionResult == "SUCCESS") != c.success {
+				t.Fatalf("%s", b)
+			}
+			if !c.success {
+				return
+			}
+			for name, want := range map[string]string{
+				"type": "DL", "documentType": "DL", "documentId": "D1234567", "state": "VA", "street": "1 MAIN ST", "city": "RICHMOND", "zipCode": "23220",
+				"doi": "20240415", "country": "US", "fullName": "ALEX SAMPLE", "dob": "19900102",
+			} {
+				if r.Document[name] != want {
+					t.Errorf("%s is %v, want %s", name, r.Document[name], want)
+				}
+			}
+			if v1 := s.result("v1", "default", id); !bytes.Contains(v1, []byte(`"dl_object":{`)) {
+				t.Errorf("%s", v1)
+			}
+		})
+	}
+}
+
 // Whatever an engine says short of a complete pass, nobody is verified.
 func TestNeverSuccess(t *testing.T) {
 	cut := func(name string, o api.Outcome) func(*api.VerifyRequest) (*api.Report, error) {

@@ -1,0 +1,5 @@
+//go:build !race
+
+package kosmos_test
+
+const raced = false
