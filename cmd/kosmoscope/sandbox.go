@@ -70,7 +70,7 @@ func (s *stack) kosmosConfig() kosmosConfig {
 			{dvcActive, api.LivenessActive, true},
 		},
 		EngineURL: s.engineURL(), Data: "kosmos", LogLevel: "info",
-		StepUpLiveness: s.stepUp, StepUpTTL: stepUpTTL,
+		StepUpLiveness: s.stepUp, StepUpTTL: s.stepUpTTL(),
 		OAuthClients: []kosmosClient{{oauthClient, s.secrets.OAuthSecret, []string{s.bridgeURL() + "/c/return"}}},
 		Workflows:    []kosmosWorkflow{{workflow, workflowNode}},
 	}

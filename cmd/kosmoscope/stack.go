@@ -118,11 +118,6 @@ const (
 	oauthClient  = "kosmoscope"
 	workflow     = "wf-local-liveid"
 	workflowNode = "liveid"
-
-	// stepUpTTL is the life of a UWL session in a stack. The 60 seconds of the
-	// vendor's are for an app that sees at once whether it is you; moving one's head
-	// as a page asks takes half a minute, and some people need it twice.
-	stepUpTTL = "3m"
 )
 
 //go:embed stack.yaml.tmpl
@@ -166,7 +161,7 @@ func (s *stack) view() map[string]any {
 	return map[string]any{
 		"URL": s.bridgeURL(), "Port": s.ports.Bridge, "DNS": s.dns(), "Community": community,
 		"Still": dvcStill, "Passive": dvcPassive, "Active": dvcActive,
-		"StepUpTTL": stepUpTTL, "WithoutLiveness": s.stepUp == api.LivenessNone,
+		"StepUpTTL": s.stepUpTTL(), "WithoutLiveness": s.stepUp == api.LivenessNone,
 	}
 }
 
@@ -277,4 +272,14 @@ func trusting(caFile string) (*http.Client, error) {
 		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	}
 	return &http.Client{Transport: transport, Timeout: 60 * time.Second}, nil
+}
+
+// stepUpTTL is the life of a UWL session in this stack. The 60 seconds of the
+// vendor's are for an app that sees at once whether it is you; moving one's head
+// as a page asks takes half a minute, and some people need it twice.
+func (s *stack) stepUpTTL() string {
+	if s.stepUp == api.LivenessNone {
+		return "60s"
+	}
+	return "3m"
 }
