@@ -159,7 +159,7 @@ func TestActive(t *testing.T) {
 					f.Image = stripes(800, 600)
 				}
 			})
-		}, engine.Config{}, api.Fail, api.ReasonLivenessReplayed},
+		}, engine.Config{}, api.CannotTell, api.ReasonLivenessIncomplete},
 		{"faster than a camera", faces{likeness: alike()}, func(c api.Challenge) *api.Liveness {
 			return sequence(c, 15, func(i int, f *api.Frame) { f.CapturedMS = int64(10 * i) })
 		}, engine.Config{}, api.Fail, api.ReasonLivenessReplayed},
@@ -175,7 +175,7 @@ func TestActive(t *testing.T) {
 		}, engine.Config{}, api.CannotTell, api.ReasonLivenessIncomplete},
 		{"clocks farther apart", faces{likeness: alike()}, func(c api.Challenge) *api.Liveness {
 			return sequence(c, 15, func(i int, f *api.Frame) { f.CapturedMS = int64(600 * i) })
-		}, engine.Config{}, api.Fail, api.ReasonLivenessReplayed},
+		}, engine.Config{}, api.CannotTell, api.ReasonLivenessIncomplete},
 		{"virtual camera", faces{likeness: alike()}, func(c api.Challenge) *api.Liveness {
 			l := sequence(c, 15, nil)
 			l.Camera = "OBS Virtual Camera (m-de:vice)"

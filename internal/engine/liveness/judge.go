@@ -98,7 +98,9 @@ func incomplete(detail string) Finding {
 	return Finding{Outcome: api.CannotTell, Reason: api.ReasonLivenessIncomplete, Detail: detail}
 }
 
-// frames judges the frames as what a camera gives.
+// frames judges the frames as what a camera gives. What a slow network, a turned
+// phone or somebody who sits very still may do as well is no replay: then it cannot
+// be told, and the person may begin anew.
 func frames(c api.Challenge, l Limits, shots []Shot, camera string, virtual bool) Finding {
 	bad := func(detail string) Finding {
 		return Finding{Outcome: api.Fail, Reason: api.ReasonLivenessReplayed, Detail: detail, Score: 0, Threshold: leastKept}
@@ -118,19 +120,19 @@ func frames(c api.Challenge, l Limits, shots []Shot, camera string, virtual bool
 		a, b, first := shots[i-1].measure, s.measure, shots[0].measure
 		switch {
 		case b.Width != first.Width || b.Height != first.Height:
-			return bad("The frames differ in size, as one camera's do not.")
+			return incomplete("The frames differ in size: the camera or the phone was turned meanwhile.")
 		case b.Captured-a.Captured < l.Gap:
 			return bad("The frames follow each other faster than they are taken.")
 		case b.Received < a.Received:
 			return bad("The frames did not arrive in their order.")
 		case math.Abs(float64(b.Received-first.Received)-float64(b.Captured-first.Captured)) > float64(l.Drift):
-			return bad("The camera's clock does not agree with the time at which the frames arrived.")
+			return incomplete("The frames arrived too unevenly for the time at which the camera took them.")
 		case b.Received-first.Received > c.TotalMS:
 			return incomplete("The sequence took too long.")
 		}
 		for _, earlier := range shots[:i] {
 			if b.Captured-earlier.measure.Captured >= 1000 && difference(earlier.small, s.small) < l.Same {
-				return bad("A picture came back that was shown before: a live camera never sees the same twice.")
+				return incomplete("A picture came back that looks like one before.")
 			}
 		}
 	}
