@@ -38,6 +38,7 @@ const (
 	maxPhoto   = 12 << 20 // bytes of one upload, all its parts together
 	maxDrained = 64 << 20 // of a larger one, this much is read so that the answer arrives
 	maxSelfies = 5        // photos in one selfie upload
+	maxMore    = 2        // earlier photos of each side that are looked at along with the last one; the engine takes four
 	maxUploads = 8        // uploads that are received and looked at at the same time
 
 	guidanceTimeout = 30 * time.Second
@@ -541,11 +542,19 @@ func (s *Server) take(ctx context.Context, v *session, side string, images [][]b
 		return answer{}, err
 	}
 
+	// A zone that was read, but not surely, is decided by another photo that agrees:
+	// the earlier ones are looked at and kept along with it.
+	if before := photos[side]; bad == "" && before.Reason == api.ReasonDocumentAgain && v.Chosen != api.DriversLicense {
+		images = append(images, before.Images[:min(len(before.Images), maxMore)]...)
+	}
 	p := photo{Images: images, Reason: bad}
 	var checks []api.Check
 	message := ""
 	if bad == "" {
 		p.Usable, p.Partial, p.Reason, checks, message = s.guide(ctx, v, side, images, photos)
+		if side != sideSelfie && outcomeOf(&api.Report{Checks: checks}, api.CheckMRZ) == api.Fail {
+			p.Images = p.Images[:1] // they disagree: the next one is not held to them
+		}
 	} else {
 		p.Images = nil
 		message = row(bad).advice
@@ -601,11 +610,11 @@ func (s *Server) guide(ctx context.Context, v *session, side string, images [][]
 		message = "Your face can be seen well."
 	case sideBack:
 		report, err = s.opt.Engine.Document(ctx, &api.DocumentRequest{
-			DocumentTypes: types, DocumentFront: first(photos[sideFront].Images), DocumentBack: images[0]})
+			DocumentTypes: types, DocumentFront: first(photos[sideFront].Images), DocumentBack: images[0], DocumentMore: images[1:]})
 		message = "The document can be read."
 	default:
 		report, err = s.opt.Engine.Document(ctx, &api.DocumentRequest{
-			DocumentTypes: types, DocumentFront: images[0], DocumentBack: first(photos[sideBack].Images)})
+			DocumentTypes: types, DocumentFront: images[0], DocumentBack: first(photos[sideBack].Images), DocumentMore: images[1:]})
 		message = "The document can be read."
 	}
 	cannot := "We could not look at this photo now. You can continue; it will be checked at the end."

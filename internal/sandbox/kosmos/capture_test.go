@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -461,4 +462,41 @@ func FuzzUpload(f *testing.F) {
 			t.Errorf("taken for a photo: %q", body)
 		}
 	})
+}
+
+// TestSecondPhoto: where the engine wants another photo of a side, it gets the
+// earlier ones along with it, and so does the verdict; unless they disagree.
+func TestSecondPhoto(t *testing.T) {
+	t.Parallel()
+	other := selfiePhoto // any other picture
+	again := refused(api.ReasonDocumentAgain, api.CannotTell)
+	disagree := refused(api.ReasonDocumentAgain, api.Fail)
+	var asked []int
+	answers := []*api.Report{again, disagree, again, passed()}
+	e := &engine{document: func(r *api.DocumentRequest) (*api.Report, error) {
+		asked = append(asked, len(r.DocumentMore))
+		return answers[len(asked)-1], nil
+	}}
+	s := start(t, e, func(o *kosmos.Options) { o.MaxAttempts = 4 })
+	id := s.create("default", "ppt_object", nil)
+	s.act(id, "start", nil, "")
+	for i, file := range [][]byte{frontPhoto, other, other, frontPhoto} {
+		if a := s.upload(id, "front", file); a.status != 200 || *a.Usable != (i == 3) {
+			t.Fatalf("photo %d: %+v", i, a)
+		}
+	}
+	if want := []int{0, 1, 1, 2}; !slices.Equal(asked, want) {
+		t.Errorf("looked at with %v earlier ones, want %v", asked, want)
+	}
+	s.upload(id, "selfie", selfiePhoto)
+	s.act(id, "submit", nil, "")
+	s.WaitJudged()
+	if got := s.state("default", id); got != "SUCCESS" && got != "passed" {
+		t.Errorf("ended as %s", got)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.verified) != 1 || len(e.verified[0].DocumentMore) != 2 || !bytes.Equal(e.verified[0].DocumentFront, frontPhoto) {
+		t.Errorf("%d verdicts", len(e.verified))
+	}
 }

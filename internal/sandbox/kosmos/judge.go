@@ -144,14 +144,15 @@ func (s *Server) verdict(ctx context.Context, v *session, photos map[string]phot
 		types = []string{v.Chosen}
 	}
 	front, back := first(photos[sideFront].Images), first(photos[sideBack].Images)
+	more := slices.Concat(rest(photos[sideFront].Images), rest(photos[sideBack].Images))
 	ask := func(ctx context.Context) (*api.Report, error) {
 		if v.Request.Selfie || v.Request.Liveness != api.LivenessNone {
 			return s.opt.Engine.Verify(ctx, &api.VerifyRequest{
-				DocumentTypes: types, DocumentFront: front, DocumentBack: back,
+				DocumentTypes: types, DocumentFront: front, DocumentBack: back, DocumentMore: more,
 				Selfies: photos[sideSelfie].Images, LivenessMode: v.Request.Liveness, Liveness: live, Templates: mayEnrol(v),
 			})
 		}
-		return s.opt.Engine.Document(ctx, &api.DocumentRequest{DocumentTypes: types, DocumentFront: front, DocumentBack: back})
+		return s.opt.Engine.Document(ctx, &api.DocumentRequest{DocumentTypes: types, DocumentFront: front, DocumentBack: back, DocumentMore: more})
 	}
 	return s.patiently(ctx, v, ask, func(r *api.Report, err error) (string, bool) { return s.weigh(v, r, err) })
 }
@@ -305,6 +306,8 @@ func first(images [][]byte) []byte {
 	}
 	return images[0]
 }
+
+func rest(images [][]byte) [][]byte { return images[min(1, len(images)):] }
 
 // Bounds of a picture that is decoded here. The engine, which has seen it
 // before, takes as many pixels and somewhat more memory.
