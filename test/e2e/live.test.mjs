@@ -56,10 +56,23 @@ async function stepUp(context) {
 // again, and null once the page has gone on.
 async function perform(tab) {
   await tab.locator(id("live-start")).press("Enter");
+  return ended(tab);
+}
+
+async function ended(tab) {
   const stopped = tab.locator("#live[data-phase=stopped]");
   const gone = tab.locator(`${id("submit")}, ${id("result")}, ${id("waiting")}`);
   await stopped.or(gone).first().waitFor({ timeout: 90_000 });
   return (await stopped.count()) ? tab.locator(id("live-status")).innerText() : null;
+}
+
+// persist begins anew as long as the page allows it: it is in the nature of
+// sequences that some are seen too incompletely to say anything.
+async function persist(tab, first) {
+  for (let said = await (first ?? perform(tab)), tries = 1; said !== null; tries++) {
+    assert.ok(tries < 3, said);
+    said = await perform(tab);
+  }
 }
 
 test("active proofing: a rendered head turn passes (an injection that succeeded)", async () => {
@@ -70,7 +83,8 @@ test("active proofing: a rendered head turn passes (an injection that succeeded)
   assert.match(await tab.locator(id("live-count")).innerText(), /^Step [2-5] of 5$/);
   assert.equal(await tab.evaluate(() => document.activeElement.id), "live-action", "a screen reader is where it happens");
   await look(tab, "live-running");
-  await tab.locator(id("submit")).waitFor({ timeout: 60_000 });
+  await persist(tab, ended(tab));
+  await tab.locator(id("submit")).waitFor();
   await look(tab, "live-review");
   await tab.locator(id("submit")).click();
   await tab.locator(`${id("result")}[data-status="success"]`).waitFor();
@@ -99,7 +113,7 @@ test("active proofing: a flat picture that is turned and moved fails", async () 
 test("active step-up: a rendered head turn passes (an injection that succeeded)", async () => {
   const { page, tab, challenge_id } = await stepUp(await camera(head));
   await lookEverywhere(tab, "authenticator-live");
-  assert.equal(await perform(tab), null);
+  await persist(tab);
   await tab.locator(`${id("result")}[data-status="match"]`).waitFor();
   await page.locator(`${id("status")}[data-status="match"]`).waitFor();
   const r = await w.outcome(challenge_id);
