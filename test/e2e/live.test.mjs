@@ -19,7 +19,7 @@ const user = "jane@example.com";
 
 async function camera(dir, options) {
   const context = await w.browser(undefined, options);
-  if (dir) await inject(context, dir, { lasts: 8000 });
+  if (dir) await inject(context, dir, { lasts: 12_000 });
   return context;
 }
 

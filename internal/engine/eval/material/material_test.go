@@ -1,10 +1,13 @@
 package material_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"image"
+	"image/jpeg"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,6 +19,7 @@ import (
 	"github.com/kosmoscope/kosmoscope/internal/engine/api"
 	"github.com/kosmoscope/kosmoscope/internal/engine/eval"
 	"github.com/kosmoscope/kosmoscope/internal/engine/eval/material"
+	"github.com/kosmoscope/kosmoscope/internal/engine/liveness"
 	"github.com/kosmoscope/kosmoscope/internal/engine/models"
 	"github.com/kosmoscope/kosmoscope/internal/specimen"
 )
@@ -123,7 +127,8 @@ func TestGate(t *testing.T) {
 	}
 }
 
-// TestActions: no frame of a head may be shown twice, and every action has enough.
+// TestActions: no frame of a head may be shown twice, no two look alike, and every
+// action has enough.
 func TestActions(t *testing.T) {
 	tools, _ := tools(t)
 	dir, err := specimen.FacesDir()
@@ -141,20 +146,49 @@ func TestActions(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	var names []string
-	seen := map[string]bool{}
-	err = material.Actions(ctx, f.Selfie(), mesh, false, 1, func(name string, jpeg []byte) error {
-		if seen[string(jpeg)] {
-			t.Errorf("%s is another frame again", name)
+	var seen [][]float64
+	err = material.Actions(ctx, f.Selfie(), mesh, false, 1, func(name string, b []byte) error {
+		img, err := jpeg.Decode(bytes.NewReader(b))
+		if err != nil {
+			t.Fatal(err)
 		}
-		seen[string(jpeg)] = true
-		if names = append(names, name); len(names) == 34 {
+		now := small(img)
+		for i, before := range seen {
+			sum := 0.0
+			for k := range now {
+				sum += math.Abs(now[k] - before[k])
+			}
+			if d := sum / float64(len(now)); d < liveness.DefaultLimits().Same {
+				t.Errorf("%s looks like %s: difference %.2f", name, names[i], d)
+			}
+		}
+		seen = append(seen, now)
+		if names = append(names, name); len(names) == 50 {
 			stop()
 		}
 		return nil
 	})
-	if !errors.Is(err, context.Canceled) || names[0] != "look_straight-01.jpg" || names[33] != "turn_left-02.jpg" {
+	if !errors.Is(err, context.Canceled) || names[0] != "look_straight-01.jpg" || names[49] != "turn_left-02.jpg" {
 		t.Errorf("%v %q", err, names)
 	}
+}
+
+// small is the mean luma of cells, as the engine compares frames by.
+func small(img image.Image) []float64 {
+	const w, h = 96, 72
+	sum, n, b := make([]float64, w*h), make([]float64, w*h), img.Bounds()
+	for y := range b.Dy() {
+		for x := range b.Dx() {
+			i := y*h/b.Dy()*w + x*w/b.Dx()
+			r, g, bl, _ := img.At(b.Min.X+x, b.Min.Y+y).RGBA()
+			sum[i] += (0.299*float64(r) + 0.587*float64(g) + 0.114*float64(bl)) / 257
+			n[i]++
+		}
+	}
+	for i := range sum {
+		sum[i] /= n[i]
+	}
+	return sum
 }
 
 // Tools that are wrong end it, and nothing half-made is measured by mistake.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"image"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -18,9 +19,10 @@ import (
 // every is the time between two frames of a played sequence: what a capture page does.
 const every = 250 * time.Millisecond
 
-// actor shows itself to the camera: what it does when it is asked for action, since
-// then, and in all. n is the number of the frame.
-type actor func(action string, since, total time.Duration, n uint64) *image.RGBA
+// actor shows itself to the camera. asked is how somebody would hold themselves who
+// does what they are asked to, total the time since the start, n the number of the
+// frame.
+type actor func(asked specimen.Pose, total time.Duration, n uint64) *image.RGBA
 
 // part gives somebody to play: a face, what surrounds it, and the challenge.
 type part func(h *specimen.Head, scene uint64, c api.Challenge) actor
@@ -43,8 +45,7 @@ var species = []struct {
 	// Three photos of the person, from the front and from both sides, held up in turn.
 	{"prints-swapped", func(h *specimen.Head, scene uint64, _ api.Challenge) actor {
 		photo := map[int]*image.RGBA{0: still(h, scene, specimen.Pose{}), 1: still(h, scene, specimen.Pose{Yaw: 30}), -1: still(h, scene, specimen.Pose{Yaw: -30})}
-		return func(action string, since, total time.Duration, n uint64) *image.RGBA {
-			p := specimen.Act(action, since, total)
+		return func(p specimen.Pose, _ time.Duration, n uint64) *image.RGBA {
 			side := 0
 			if p.Yaw > 20 {
 				side = 1
@@ -58,7 +59,7 @@ var species = []struct {
 	// A recording of all actions in a row, over and over.
 	{"recording-of-all", func(h *specimen.Head, scene uint64, _ api.Challenge) actor {
 		row := []string{api.ActionLeft, api.ActionRight, api.ActionCloser, api.ActionBlink}
-		return func(_ string, _, total time.Duration, n uint64) *image.RGBA {
+		return func(_ specimen.Pose, total time.Duration, n uint64) *image.RGBA {
 			at := total + time.Duration(scene%4)*4*time.Second
 			return h.Frame(specimen.Act(row[int(at/(4*time.Second))%len(row)], at%(4*time.Second), total), specimen.Camera{}, scene, n)
 		}
@@ -71,14 +72,14 @@ var species = []struct {
 		for slices.Equal(row, c.Actions) {
 			row = draw(r).Actions
 		}
-		return func(_ string, _, total time.Duration, n uint64) *image.RGBA {
+		return func(_ specimen.Pose, total time.Duration, n uint64) *image.RGBA {
 			at := min(int(total/(4*time.Second)), len(row)-1)
 			return h.Frame(specimen.Act(row[at], total%(4*time.Second), total), specimen.Camera{}, scene, n)
 		}
 	}},
 	// One picture, encoded anew each time.
 	{"frozen", func(h *specimen.Head, scene uint64, _ api.Challenge) actor {
-		return func(string, time.Duration, time.Duration, uint64) *image.RGBA {
+		return func(specimen.Pose, time.Duration, uint64) *image.RGBA {
 			return h.Frame(specimen.Pose{}, specimen.Camera{}, scene, 7)
 		}
 	}},
@@ -105,8 +106,7 @@ func flat(further, pitch float64, f specimen.Flat, camera specimen.Camera) part 
 		f := f
 		open := still(h, scene, specimen.Pose{})
 		f.Width = 5.9
-		return func(action string, since, total time.Duration, n uint64) *image.RGBA {
-			p := specimen.Act(action, since, total)
+		return func(p specimen.Pose, _ time.Duration, n uint64) *image.RGBA {
 			p.Yaw, p.Pitch = p.Yaw*further, p.Pitch+pitch
 			if f.Photo = open; p.EyesClosed > 0 {
 				f.Photo = still(h, scene, specimen.Pose{EyesClosed: p.EyesClosed})
@@ -118,8 +118,8 @@ func flat(further, pitch float64, f specimen.Flat, camera specimen.Camera) part 
 
 // alive is the rendered head that does what it is asked for: an injection.
 func alive(h *specimen.Head, scene uint64, _ api.Challenge) actor {
-	return func(action string, since, total time.Duration, n uint64) *image.RGBA {
-		return h.Frame(specimen.Act(action, since, total), specimen.Camera{}, scene, n)
+	return func(asked specimen.Pose, _ time.Duration, n uint64) *image.RGBA {
+		return h.Frame(asked, specimen.Camera{}, scene, n)
 	}
 }
 
@@ -195,7 +195,7 @@ func (w *writer) play(folder string, c api.Challenge, act actor) {
 	action, since, n := 0, time.Duration(0), uint64(0)
 	for at := time.Duration(0); at <= time.Duration(c.TotalMS)*time.Millisecond && w.ok(); at += every {
 		n++
-		f := api.Frame{Image: specimen.JPEG(act(c.Actions[action], at-since, at, n), 88), Action: action, ReceivedMS: at.Milliseconds() + 120, CapturedMS: at.Milliseconds()}
+		f := api.Frame{Image: specimen.JPEG(act(specimen.Act(c.Actions[action], at-since, at), at, n), 88), Action: action, ReceivedMS: at.Milliseconds() + 120, CapturedMS: at.Milliseconds()}
 		rep, err := w.tools.Frame(w.ctx, &api.FrameRequest{Challenge: c, Frame: f, Earlier: earlier})
 		if err != nil {
 			w.err = err
@@ -224,10 +224,17 @@ func (w *writer) play(folder string, c api.Challenge, act actor) {
 	w.json(folder+"/frames.json", map[string]any{"camera": "Integrated Camera", "frames": list})
 }
 
+// slower is how many times as long somebody takes for an action of Actions as for
+// one of a sequence: whoever looks at every frame sees small steps.
+const slower = 1.5
+
 // Actions writes the frames of a head, or of a picture that is held and turned as
 // one, by action: ACTION-NN.jpg, a frame every quarter of a second, each action
-// done twice in eight seconds. Whoever is asked for an action twice goes on where
+// done twice in twelve seconds. Whoever is asked for an action twice goes on where
 // the first time ended: no frame may be shown again.
+//
+// Nobody knows when a frame will be shown, and after which other one. So no two
+// are held alike, however far apart they are.
 func Actions(ctx context.Context, photo image.Image, mesh []specimen.Point3, flatPicture bool, seed uint64, write func(name string, jpeg []byte) error) error {
 	head, err := specimen.NewHead(photo, mesh)
 	if err != nil {
@@ -237,19 +244,30 @@ func Actions(ctx context.Context, photo image.Image, mesh []specimen.Point3, fla
 	if flatPicture {
 		act = flat(1.5, 0, specimen.Flat{}, specimen.Camera{})(head, seed, api.Challenge{})
 	}
-	n := seed << 16
+	once := time.Duration(slower * float64(4*time.Second))
+	n, total := seed<<16, time.Duration(0)
 	for _, action := range []string{api.ActionStraight, api.ActionLeft, api.ActionRight, api.ActionCloser, api.ActionBlink} {
-		for i := range int(8 * time.Second / every) {
+		for i := range int(2 * once / every) {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			n++
-			at := time.Duration(i) * every
-			since := at % (4 * time.Second) // done again, as far as the first time
-			if err := write(fmt.Sprintf("%s-%02d.jpg", action, i+1), specimen.JPEG(act(action, since, at, n), 88)); err != nil {
+			n, total = n+1, total+every
+			since := time.Duration(i) * every % once // done again, as far as the first time
+			p := specimen.Act(action, time.Duration(float64(since)/slower), total)
+			p.X, p.Y = p.X+aside*spread(n, 0.7548776662466927), p.Y+aside*spread(n, 0.5698402909980532)
+			if err := write(fmt.Sprintf("%s-%02d.jpg", action, i+1), specimen.JPEG(act(p, total, n), 88)); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+const aside = 0.09 // distances between the eyes
+
+// spread gives numbers from -1 to 1 of which those with near n are far apart. In
+// two dimensions the steps are powers of the inverse of the plastic number.
+func spread(n uint64, step float64) float64 {
+	_, f := math.Modf(float64(n%(1<<16)) * step)
+	return 2*f - 1
 }
