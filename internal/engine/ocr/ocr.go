@@ -41,10 +41,20 @@ type Line struct {
 	Box        image.Rectangle
 }
 
+// ErrNaN says that a net answered with a value that is no number. What is printed
+// is unknown then, also where the other values would make a text.
+var ErrNaN = errors.New("ocr: a net gave a value that is no number")
+
+// session computes one net: [onnx.Session].
+type session interface {
+	Run(inputs ...onnx.Tensor) ([]onnx.Tensor, error)
+	Close() error
+}
+
 // Reader reads lines. It is safe for concurrent use; one card is read at a time,
 // because the nets take some 130 MB for it.
 type Reader struct {
-	det, rec *onnx.Session
+	det, rec session
 	slots    *semaphore.Weighted
 	keys     []string // by class; empty for what is no Latin text
 }
@@ -56,14 +66,15 @@ func Open(library, det, rec, keys string) (*Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ocr: %w", err)
 	}
-	r := &Reader{keys: latin(string(b)), slots: semaphore.NewWeighted(1)}
-	if r.det, err = onnx.Open(library, det); err != nil {
+	finds, err := onnx.Open(library, det)
+	if err != nil {
 		return nil, fmt.Errorf("ocr: %w", err)
 	}
-	if r.rec, err = onnx.Open(library, rec); err != nil {
-		return nil, errors.Join(fmt.Errorf("ocr: %w", err), r.det.Close())
+	reads, err := onnx.Open(library, rec)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("ocr: %w", err), finds.Close())
 	}
-	return r, nil
+	return &Reader{det: finds, rec: reads, keys: latin(string(b)), slots: semaphore.NewWeighted(1)}, nil
 }
 
 // Close frees the networks.
@@ -83,7 +94,7 @@ func latin(file string) []string {
 	return append(keys, " ")
 }
 
-// Lines reads a card. Errors are the context's, or onnx's.
+// Lines reads a card. Errors are the context's, ErrNaN, or onnx's.
 func (r *Reader) Lines(ctx context.Context, card *image.RGBA) ([]Line, error) {
 	if card.Rect.Dx() < 32 || card.Rect.Dy() < 32 {
 		return nil, nil
@@ -126,18 +137,35 @@ func input(img *image.RGBA, part image.Rectangle, w, h int, mean, deviation [3]f
 	return t
 }
 
+// run computes a net that has one answer. The error is ErrNaN, or onnx's.
+func run(net session, in onnx.Tensor) (onnx.Tensor, error) {
+	out, err := net.Run(in)
+	if err != nil {
+		return onnx.Tensor{}, fmt.Errorf("ocr: %w", err)
+	}
+	if len(out) != 1 {
+		return onnx.Tensor{}, errors.New("ocr: a net has not one answer")
+	}
+	for _, v := range out[0].Data {
+		if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) {
+			return onnx.Tensor{}, ErrNaN
+		}
+	}
+	return out[0], nil
+}
+
 // find gives rectangles around lines of text, the largest first.
 func (r *Reader) find(card *image.RGBA) ([]image.Rectangle, error) {
 	w := detWidth
 	h := min(max((w*card.Rect.Dy()/card.Rect.Dx()+31)/32*32, 32), 2*detWidth)
-	out, err := r.det.Run(input(card, card.Rect, w, h, [3]float32{0.485, 0.456, 0.406}, [3]float32{0.229, 0.224, 0.225}))
+	out, err := run(r.det, input(card, card.Rect, w, h, [3]float32{0.485, 0.456, 0.406}, [3]float32{0.229, 0.224, 0.225}))
 	if err != nil {
-		return nil, fmt.Errorf("ocr: %w", err)
+		return nil, err
 	}
-	if len(out) != 1 || len(out[0].Data) != w*h {
+	if len(out.Data) != w*h {
 		return nil, errors.New("ocr: the net that finds text answers something else")
 	}
-	text := out[0].Data
+	text := out.Data
 	seen := make([]bool, w*h)
 	sx, sy := float64(card.Rect.Dx())/float64(w), float64(card.Rect.Dy())/float64(h)
 	var boxes []image.Rectangle
@@ -180,18 +208,18 @@ func (r *Reader) find(card *image.RGBA) ([]image.Rectangle, error) {
 func (r *Reader) read(card *image.RGBA, box image.Rectangle) (Line, error) {
 	w := min(max(box.Dx()*recHeight/box.Dy(), recHeight), recWidth)
 	half := [3]float32{0.5, 0.5, 0.5}
-	out, err := r.rec.Run(input(card, box, w, recHeight, half, half))
+	out, err := run(r.rec, input(card, box, w, recHeight, half, half))
 	if err != nil {
-		return Line{}, fmt.Errorf("ocr: %w", err)
+		return Line{}, err
 	}
-	if len(out) != 1 || len(out[0].Shape) != 3 || out[0].Shape[2] != int64(len(r.keys)) {
+	if len(out.Shape) != 3 || out.Shape[2] != int64(len(r.keys)) {
 		return Line{}, errors.New("ocr: the net that reads a line answers something else")
 	}
 	l := Line{Box: box}
 	classes, last, n := len(r.keys), 0, 0
 	var b strings.Builder
-	for step := range int(out[0].Shape[1]) {
-		p := out[0].Data[step*classes : (step+1)*classes]
+	for step := range int(out.Shape[1]) {
+		p := out.Data[step*classes : (step+1)*classes]
 		best := 0
 		for c, v := range p {
 			if (c == 0 || r.keys[c] != "") && v > p[best] {
@@ -207,9 +235,6 @@ func (r *Reader) read(card *image.RGBA, box image.Rectangle) (Line, error) {
 	}
 	if n > 0 {
 		l.Confidence /= float64(n)
-	}
-	if math.IsNaN(l.Confidence) {
-		return Line{}, errors.New("ocr: a confidence that is not a number")
 	}
 	l.Text = strings.TrimSpace(b.String())
 	return l, nil
