@@ -96,6 +96,44 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// Every version that was published is read: each has a record of its own kind of
+// names, in both countries, and wants no less than the one before.
+func TestVersions(t *testing.T) {
+	names := map[int]string{1: "|DAADOE,JANE,QUINN,", 2: "|DCSDOE|DCTJANE,QUINN|DCHNONE", 4: "|DCSDOE|DDEN|DACJANE|DDFN|DADQUINN|DDGN"}
+	for version := 1; version <= 11; version++ {
+		for _, c := range []struct{ iin, country, dates string }{
+			{"636000", "USA", "|DBD04162024|DBB08121984|DBA04152032"}, {"636012", "CAN", "|DBD20240416|DBB19840812|DBA20320415"},
+		} {
+			header, list := fmt.Sprintf("ANSI %s%02d0101", c.iin, version), "DAQT0012345|DBC2|DAG1 ELM ST|DAIANYTOWN|DAJVA|DAK00000"
+			switch {
+			case version == 1:
+				header, list = fmt.Sprintf("ANSI %s0101", c.iin), list+names[1]+"|DBD20240416|DBB19840812|DBA20320415"
+			case version <= 3:
+				list += names[2] + c.dates
+			default:
+				list += names[4] + c.dates
+			}
+			if version > 1 {
+				list += "|DCAD|DCBNONE|DCDNONE|DAU064 in|DAYBRO|DCF0001|DCG" + c.country
+			}
+			r, err := aamva.Parse(record(header, "DL", list))
+			if err != nil {
+				t.Errorf("version %d, %s: %v", version, c.country, err)
+				continue
+			}
+			if r.Version != version || r.Issuer.Country != c.country || r.Surname != "DOE" || r.GivenNames != "JANE QUINN" || r.Number != "T0012345" ||
+				r.BirthDate != day(1984, 8, 12) || r.IssueDate != day(2024, 4, 16) || r.ExpiryDate != day(2032, 4, 15) {
+				t.Errorf("version %d, %s: %+v", version, c.country, r)
+			}
+			for _, id := range []string{"DAQ", "DBA", "DBB", "DBC", "DBD", "DAG", "DAI", "DAJ", "DAK"} {
+				if r, err := aamva.Parse(record(header, "DL", without(list, id))); !errors.Is(err, aamva.ErrMalformed) {
+					t.Errorf("version %d, %s, without %s: %+v, %v", version, c.country, id, r, err)
+				}
+			}
+		}
+	}
+}
+
 func TestParseRefuses(t *testing.T) {
 	good := record(header10, "DL", tenth)
 	cases := map[string]struct {
