@@ -59,7 +59,7 @@ const (
 	ReasonDocumentCutOff      = "document_cut_off"     // a corner or an edge is outside the photo or covered
 	ReasonDocumentGlare       = "document_glare"       // a reflection covers a part that must be read
 	ReasonDocumentManyFound   = "document_many_found"  // more than one document in the photo
-	ReasonDocumentScreen      = "document_screen"      // a photo of a screen or of a copy rather than of a document
+	ReasonDocumentScreen      = "document_screen"      // a document without colours: a copy, or a photo made grey; screens are not noticed
 	ReasonDocumentImplausible = "document_implausible" // dates, age, issuer or number cannot be
 	ReasonDocumentAgain       = "document_again"       // read, but not surely enough: another photo is needed
 	ReasonBarcodeNotFound     = "barcode_not_found"    // no PDF417 symbol on the back
