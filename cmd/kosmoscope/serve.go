@@ -19,6 +19,7 @@ import (
 	"github.com/kosmoscope/kosmoscope/internal/callers"
 	"github.com/kosmoscope/kosmoscope/internal/config"
 	"github.com/kosmoscope/kosmoscope/internal/connector"
+	"github.com/kosmoscope/kosmoscope/internal/descope"
 	"github.com/kosmoscope/kosmoscope/internal/jobs"
 	"github.com/kosmoscope/kosmoscope/internal/journey"
 	"github.com/kosmoscope/kosmoscope/internal/pages"
@@ -96,7 +97,13 @@ func (b *bridge) connect(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("tenant %q: %w", t.ID, err)
 		}
-		options.Tenants = append(options.Tenants, tenant(t, up, face))
+		ours := tenant(t, up, face)
+		if t.Descope != nil {
+			if ours.External, err = external(t.Descope); err != nil {
+				return fmt.Errorf("tenant %q: descope: %w", t.ID, err)
+			}
+		}
+		options.Tenants = append(options.Tenants, ours)
 	}
 	b.journey = journey.New(options)
 	for kind, handler := range b.journey.Handlers() {
@@ -193,6 +200,19 @@ func tenant(t *config.Tenant, up journey.Upstream, face journey.StepUp) journey.
 		out.Policy = append(out.Policy, journey.AssuranceRule(a))
 	}
 	return out
+}
+
+// external makes the way back into a tenant's Descope flows.
+func external(d *config.Descope) (journey.ExternalRules, error) {
+	client, err := trusting(d.CAFile)
+	if err != nil {
+		return journey.ExternalRules{}, fmt.Errorf("ca_file: %w", err)
+	}
+	project, err := descope.New(descope.Options{BaseURL: d.BaseURL, ProjectID: d.ProjectID, ManagementKey: string(d.ManagementKey), HTTPClient: client})
+	if err != nil {
+		return journey.ExternalRules{}, err
+	}
+	return journey.ExternalRules{Descope: project, StayOnFailure: d.ExternalAuthFailure == config.FailureStay}, nil
 }
 
 // upstream makes the two ways to a tenant's 1Kosmos: for verifications and for step-ups.

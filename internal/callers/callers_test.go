@@ -634,6 +634,7 @@ func TestConfigProblems(t *testing.T) {
 		"callback_urls[1]":   func(c *callers.Config) { c.CallbackURLs = []string{"http://localhost:3000/cb", "https:///x"} },
 		"document_types[0]":  func(c *callers.Config) { c.DocumentTypes = []proof.DocumentType{"visa"} },
 		"liveness_modes[0]":  func(c *callers.Config) { c.LivenessModes = []proof.LivenessMode{"off"} },
+		"external_auth[1]":   func(c *callers.Config) { c.ExternalAuth = []proof.Node{proof.NodeIDV, "step_up"} },
 		"claims[0]":          func(c *callers.Config) { c.Claims = []string{"portrait"} },
 		"callback_urls[0]: ": func(c *callers.Config) { c.CallbackURLs = []string{"javascript:alert(1)"} },
 	} {
@@ -668,9 +669,10 @@ func TestCallerRights(t *testing.T) {
 	cfg[1].Claims = []string{"given_name"}
 	cfg[1].DocumentTypes = []proof.DocumentType{proof.Passport}
 	cfg[1].CallbackURLs = []string{"https://app.example.com/cb"}
+	cfg[1].ExternalAuth = []proof.Node{proof.NodeStepUp}
 	r := registry(t, cfg, callers.Options{})
 	c, ok := r.Caller("acme", "bearer")
-	if !ok || fmt.Sprint(c.Liveness) != "[passive active]" || fmt.Sprint(c.Claims) != fmt.Sprint(callers.DefaultClaims()) || len(c.DocumentTypes) != 0 {
+	if !ok || fmt.Sprint(c.Liveness) != "[passive active]" || fmt.Sprint(c.Claims) != fmt.Sprint(callers.DefaultClaims()) || len(c.DocumentTypes) != 0 || len(c.ExternalAuth) != 0 {
 		t.Errorf("defaults: %+v", c)
 	}
 	for _, n := range callers.DefaultClaims() {
@@ -679,7 +681,7 @@ func TestCallerRights(t *testing.T) {
 		}
 	}
 	c, _ = r.Caller("acme", "basic")
-	if fmt.Sprint(c.Liveness, c.Claims, c.DocumentTypes, c.CallbackURLs) != "[none] [given_name] [passport] [https://app.example.com/cb]" {
+	if fmt.Sprint(c.Liveness, c.Claims, c.DocumentTypes, c.CallbackURLs, c.ExternalAuth) != "[none] [given_name] [passport] [https://app.example.com/cb] [stepup]" {
 		t.Errorf("configured: %+v", c)
 	}
 	if _, ok := r.Caller("other", "basic"); ok {

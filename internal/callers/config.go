@@ -43,6 +43,7 @@ type Config struct {
 	DocumentTypes []proof.DocumentType `yaml:"document_types"` // empty: all
 	LivenessModes []proof.LivenessMode `yaml:"liveness_modes"` // empty: passive and active
 	Claims        []string             `yaml:"claims"`         // empty: DefaultClaims
+	ExternalAuth  []proof.Node         `yaml:"external_auth"`  // nodes whose links may go into External Authentication; empty: none
 }
 
 // Basic is user and password for HTTP Basic (RFC 7617).
@@ -140,6 +141,11 @@ func (c *Config) validate() error {
 			return c.problem(fmt.Sprintf("claims[%d]", i), "must be one of %s", strings.Join(journey.ClaimNames(), ", "))
 		}
 	}
+	for i, n := range c.ExternalAuth {
+		if !n.Valid() {
+			return c.problem(fmt.Sprintf("external_auth[%d]", i), "must be idv or stepup")
+		}
+	}
 	return nil
 }
 
@@ -208,6 +214,7 @@ func (c *Config) caller() proof.Caller {
 		ID: c.ID, Tenant: c.Tenant, Application: c.Application,
 		CallbackURLs: slices.Clone(c.CallbackURLs), DocumentTypes: slices.Clone(c.DocumentTypes),
 		Liveness: slices.Clone(c.LivenessModes), Claims: slices.Clone(c.Claims),
+		ExternalAuth: slices.Clone(c.ExternalAuth),
 	}
 	if len(out.Liveness) == 0 {
 		out.Liveness = []proof.LivenessMode{proof.LivenessPassive, proof.LivenessActive}

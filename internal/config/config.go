@@ -15,6 +15,7 @@ import (
 
 	"github.com/kosmoscope/kosmoscope/blockid"
 	"github.com/kosmoscope/kosmoscope/internal/callers"
+	"github.com/kosmoscope/kosmoscope/internal/descope"
 	"github.com/kosmoscope/kosmoscope/internal/proof"
 )
 
@@ -71,6 +72,19 @@ type Tenant struct {
 	Poll         Poll               `yaml:"poll"`
 	Assurance    []Assurance        `yaml:"assurance"`
 	StepUp       StepUp             `yaml:"step_up"`
+	Descope      *Descope           `yaml:"descope"` // nil: nothing of Descope's is called
+}
+
+// Descope is how to manage the tenant's Descope project.
+type Descope struct {
+	BaseURL       string         `yaml:"base_url"`
+	ProjectID     string         `yaml:"project_id"`
+	ManagementKey callers.Secret `yaml:"management_key"`
+	CAFile        string         `yaml:"ca_file"` // trusted besides the system's
+	// ExternalAuthFailure says how a round trip through External Authentication ends
+	// when it failed: with a claim, under a login id that is nobody's, or not at all:
+	// the person stays on our page.
+	ExternalAuthFailure string `yaml:"external_auth_failure"`
 }
 
 // StepUp says how people are recognised by their face, and how often it may be tried.
@@ -299,6 +313,11 @@ func (c *Config) complete(dir string) {
 		orDefault(&k.V1.StatusMethod, "POST")
 		orDefault(&k.V1.MinimumLevel, "IAL2")
 		k.CAFile = under(dir, k.CAFile)
+		if d := t.Descope; d != nil {
+			orDefault(&d.BaseURL, descope.DefaultBaseURL)
+			orDefault(&d.ExternalAuthFailure, FailureClaim)
+			d.CAFile = under(dir, d.CAFile)
+		}
 		u := &t.StepUp
 		orDefault(&u.Backend, map[string]string{"v1": "v1"}[k.Profile])
 		orDefault(&u.Backend, "uwl")
@@ -329,6 +348,12 @@ func (c *Config) complete(dir string) {
 		}
 	}
 }
+
+// What external_auth_failure may be.
+const (
+	FailureClaim = "claim"
+	FailureStay  = "stay"
+)
 
 // DefaultTrustFramework labels claims of a 1Kosmos session for which nobody named
 // a framework. It is our own label and claims no assurance.
@@ -375,6 +400,9 @@ func (c *Config) check() error {
 	for i, caller := range c.Callers {
 		if !ids[caller.Tenant] {
 			bad(fmt.Sprintf("callers[%d].tenant", i), "%q is no tenant", caller.Tenant)
+		}
+		if len(caller.ExternalAuth) > 0 && !slices.ContainsFunc(c.Tenants, func(t Tenant) bool { return t.ID == caller.Tenant && t.Descope != nil }) {
+			bad(fmt.Sprintf("callers[%d].external_auth", i), "needs descope in the tenant: project_id and management_key")
 		}
 	}
 	return errors.Join(errs...)
@@ -438,6 +466,17 @@ func (t *Tenant) check(at string, bad func(field, format string, args ...any)) {
 		}
 	}
 	t.StepUp.check(at+".step_up", k, bad)
+	if d := t.Descope; d != nil {
+		if err := descope.CheckBaseURL(d.BaseURL); err != nil {
+			bad(at+".descope.base_url", "must be an https origin such as %s (http on loopback only)", descope.DefaultBaseURL)
+		}
+		if d.ProjectID == "" || d.ManagementKey == "" {
+			bad(at+".descope", "project_id and management_key are needed")
+		}
+		if d.ExternalAuthFailure != FailureClaim && d.ExternalAuthFailure != FailureStay {
+			bad(at+".descope.external_auth_failure", "%q is neither claim nor stay", d.ExternalAuthFailure)
+		}
+	}
 	if strings.HasPrefix(strings.ToLower(k.TrustFramework), "nist") {
 		bad(at+".kosmos.trust_framework", "NIST's framework is named where 1Kosmos asserts it, not by configuration")
 	}

@@ -1,13 +1,16 @@
 package config_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/kosmoscope/kosmoscope/internal/config"
+	"github.com/kosmoscope/kosmoscope/internal/proof"
 )
 
 const good = `
@@ -80,6 +83,13 @@ func TestMistakes(t *testing.T) {
 		"v1 without token":      {"dns:", "profile: v1\n      dns:", "v1.token"},
 		"half of TLS":           {"tenants:", "tls: { cert: a.pem }\ntenants:", "tls"},
 		"log level":             {"tenants:", "log_level: loud\ntenants:", "log_level"},
+		"way back, no project":  {"application: Acme", "application: Acme\n    external_auth: [idv]", "callers[0].external_auth"},
+		"no management key":     {"id: acme", "id: acme\n    descope: { project_id: P2 }", "tenants[0].descope"},
+		"no project":            {"id: acme", "id: acme\n    descope: { management_key: K2 }", "tenants[0].descope"},
+		"Descope in the clear":  {"id: acme", "id: acme\n    descope: { project_id: P2, management_key: K2, base_url: 'http://api.descope.com' }", "tenants[0].descope.base_url"},
+		"Descope with a path":   {"id: acme", "id: acme\n    descope: { project_id: P2, management_key: K2, base_url: 'https://api.descope.com/v1' }", "tenants[0].descope.base_url"},
+		"odd failure":           {"id: acme", "id: acme\n    descope: { project_id: P2, management_key: K2, external_auth_failure: ignore }", "external_auth_failure"},
+		"misspelt Descope":      {"id: acme", "id: acme\n    descope: { project_id: P2, managment_key: K2 }", "managment_key"},
 		"privacy notice":        {"tenants:", "pages: { privacy_url: 'javascript:alert(1)' }\ntenants:", "pages.privacy_url"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -96,5 +106,40 @@ func TestMistakes(t *testing.T) {
 				t.Errorf("got %v, want something about %s", err, c.want)
 			}
 		})
+	}
+}
+
+func TestDescope(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "token"), []byte("0123456789abcdef0123"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TEST_LICENSE", "license")
+	t.Setenv("TEST_MANAGEMENT_KEY", "K2-SECRET")
+	c, err := config.Parse([]byte(good), dir)
+	if err != nil || c.Tenants[0].Descope != nil || len(c.Callers[0].ExternalAuth) != 0 {
+		t.Fatalf("without: %v", err)
+	}
+	text := strings.Replace(good, "id: acme", "id: acme\n    descope: { project_id: P2, management_key: { from_env: TEST_MANAGEMENT_KEY } }", 1)
+	text = strings.Replace(text, "application: Acme", "application: Acme\n    external_auth: [idv, stepup]", 1)
+	if c, err = config.Parse([]byte(text), dir); err != nil {
+		t.Fatal(err)
+	}
+	want := config.Descope{BaseURL: "https://api.descope.com", ProjectID: "P2", ManagementKey: "K2-SECRET", ExternalAuthFailure: config.FailureClaim}
+	if d := c.Tenants[0].Descope; *d != want {
+		t.Error("the defaults are others")
+	}
+	if shown := fmt.Sprintf("%v %+v %#v", c.Tenants[0].Descope, *c.Tenants[0].Descope, *c.Tenants[0].Descope); strings.Contains(shown, "K2-SECRET") {
+		t.Error("printing shows the key")
+	}
+	if got := c.Callers[0].ExternalAuth; !slices.Equal(got, []proof.Node{proof.NodeIDV, proof.NodeStepUp}) {
+		t.Errorf("rights: %v", got)
+	}
+	text = strings.Replace(text, "project_id: P2,", "project_id: P2, ca_file: ca.pem, base_url: 'http://127.0.0.1:8300', external_auth_failure: stay,", 1)
+	if c, err = config.Parse([]byte(text), dir); err != nil {
+		t.Fatal(err)
+	}
+	if d := c.Tenants[0].Descope; d.CAFile != filepath.Join(dir, "ca.pem") || d.BaseURL != "http://127.0.0.1:8300" || d.ExternalAuthFailure != config.FailureStay {
+		t.Errorf("%s %s %s", d.CAFile, d.BaseURL, d.ExternalAuthFailure)
 	}
 }

@@ -269,6 +269,7 @@ func TestLenient(t *testing.T) {
 		`{"document_types":null,"liveness_mode":null,"user_identifier":null,"expected":null,"callback_url":null,"metadata":null,"idempotency_key":null}`,
 		`{"document_types":"","liveness_mode":"","user_identifier":"","expected":"","callback_url":"","metadata":"","idempotency_key":""}`,
 		`{"document_types":[]}`, `{"document_types":["",null]}`,
+		`{"external_auth":null}`, `{"external_auth":""}`, `{"external_auth":false}`, `{"external_auth":"false"}`,
 		`{"expected":{}}`, `{"expected":{"given_name":"","family_name":null,"birth_date":""}}`,
 		`{"metadata":{}}`, `{"metadata":{"a":"","b":null}}`,
 	} {
@@ -285,6 +286,12 @@ func TestLenient(t *testing.T) {
 	c := &core{}
 	if post(handler(t, c, nil), "/descope/v1/idv", `{"document_types":"id_card"}`); len(c.started) != 1 || !slices.Equal(c.started[0].DocumentTypes, []proof.DocumentType{proof.IDCard}) {
 		t.Errorf("a single string: %+v", c.started)
+	}
+	for _, yes := range []string{`true`, `"true"`} {
+		c := &core{}
+		if post(handler(t, c, nil), "/descope/v1/idv", `{"user_identifier":"U2abc","external_auth":`+yes+`}`); len(c.started) != 1 || !c.started[0].ExternalAuth {
+			t.Errorf("external_auth %s: %+v", yes, c.started)
+		}
 	}
 	if post(handler(t, c, nil), "/descope/v1/idv", `{"document_types":"id_card"}`, "Content-Type", "application/json; charset=utf-8"); len(c.started) != 2 {
 		t.Error("a charset is refused")
@@ -356,6 +363,12 @@ var badStart = []struct{ name, body, field string }{
 	{"metadata: template name", `{"metadata":{"{{a}}":"x"}}`, `metadata."{{a}}"`},
 	{"metadata: long", `{"metadata":{"n":"` + strings.Repeat("x", 257) + `"}}`, "metadata.n"},
 	{"metadata: many", `{"metadata":{` + manyPairs(17) + `}}`, "metadata"},
+	{"external: word", `{"external_auth":"yes"}`, "external_auth"},
+	{"external: other case", `{"external_auth":"True"}`, "external_auth"},
+	{"external: blank", `{"external_auth":" true"}`, "external_auth"},
+	{"external: number", `{"external_auth":1}`, "external_auth"},
+	{"external: list", `{"external_auth":[true]}`, "external_auth"},
+	{"external: object", `{"external_auth":{}}`, "external_auth"},
 	{"key: number", `{"idempotency_key":1}`, "idempotency_key"},
 	{"key: long", `{"idempotency_key":"` + strings.Repeat("x", 129) + `"}`, "idempotency_key"},
 }
@@ -527,6 +540,12 @@ func TestCoreErrors(t *testing.T) {
 	}
 	if w := post(handler(t, &core{err: notFound}, nil), "/descope/v1/stepup", `{"user_identifier":"U2abc"}`); w.Code != 404 {
 		t.Errorf("%d", w.Code)
+	}
+	may := &proof.Error{Code: proof.CodeForbidden, Reason: proof.ReasonNotAllowed, Field: "external_auth", Message: "external_auth is not allowed for this caller at this node"}
+	for path, body := range map[string]string{"/descope/v1/idv": `{"user_identifier":"U2abc","external_auth":true}`, "/descope/v1/stepup": `{"user_identifier":"U2abc","external_auth":"true"}`} {
+		if p := decodeProblem(t, post(handler(t, &core{err: may}, nil), path, body)); p["field"] != "external_auth" || p["status"] != 403.0 || !strings.Contains(p["detail"].(string), "external_auth") {
+			t.Errorf("%s: %v", path, p)
+		}
 	}
 	golden(t, "problem", []byte(stable(post(handler(t, &core{}, nil), "/descope/v1/idv", `{"expected":{"birth_date":"x"}}`))))
 }

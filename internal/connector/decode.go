@@ -208,6 +208,19 @@ func (r *reader) token(name string, limit int) string {
 	return s
 }
 
+// yes reads a boolean, which Descope's templates send as a string; absent is false.
+func (r *reader) yes(name string) bool {
+	v, at, given := r.get(name)
+	switch {
+	case !given || v == false || v == "false":
+		return false
+	case v == true || v == "true":
+		return true
+	}
+	r.fail(at, "must be true or false")
+	return false
+}
+
 // seconds reads a whole number of them, which Descope's templates send as a
 // string; absent is zero.
 func (r *reader) seconds(name string) time.Duration {

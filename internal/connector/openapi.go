@@ -12,7 +12,7 @@ import (
 )
 
 // apiVersion counts changes of this API, not of the program.
-const apiVersion = "1.0.0"
+const apiVersion = "1.1.0"
 
 // OpenAPI returns the OpenAPI 3.1 document of this door as indented JSON. The copy
 // in docs/openapi.json is the same; a test holds them together.
@@ -86,6 +86,7 @@ func document() *huma.OpenAPI {
 			"expected":     map[string]any{"given_name": "Anna Maria", "family_name": "Eriksson", "birth_date": "1974-08-12"},
 			"callback_url": "https://app.acme.test/kosmos/return", "metadata": map[string]any{"order": "4711"}, "idempotency_key": "signup-4711",
 		}},
+		"external": {"For the External Authentication action of the flow", map[string]any{"user_identifier": "anna@acme.test", "external_auth": true}},
 		"template": {"Templates that resolved to nothing", map[string]any{"document_types": "passport", "liveness_mode": "", "user_identifier": nil}},
 	}, map[string]any{
 		"session_id":  "0193573c-8a52-7d6b-9f0e-3d1a5c7e9b24",
@@ -117,6 +118,9 @@ func document() *huma.OpenAPI {
 		}},
 		"template": {"Templates: a number became a string, and two resolved to nothing", map[string]any{
 			"user_identifier": "U2abcdefghijklmnopqrstuvwxyz", "timeout_seconds": "120", "reason_code": "", "transaction": nil,
+		}},
+		"external": {"For the External Authentication action of the flow", map[string]any{
+			"user_identifier": "anna@acme.test", "reason_code": "new_device", "external_auth": true,
 		}},
 	}, map[string]any{
 		"challenge_url": "https://bridge.acme.test/c/0193573c-8a52-7d6b-9f0e-3d1a5c7e9b24/kU0xDl6hB2cMn8Qv1rZs5w",
@@ -322,6 +326,7 @@ func startSchema() *huma.Schema {
 			Description: "Anything of the caller's own; the result repeats it. Names are 1 to 64 letters, digits, '_' or '-'.",
 		},
 		"idempotency_key": text("Repeating a call with the same key and content returns the same verification.", maxKey),
+		"external_auth":   externalAuth("session_url"),
 	})
 }
 
@@ -345,6 +350,7 @@ func stepUpSchema() *huma.Schema {
 		"decision_id":     text("The risk decision that asks for this; the result repeats it. Nothing personal. Letters, digits, '_', '-', '.' and ':'.", maxDecision),
 		"callback_url":    text("Where the person returns to at the end; must be on the caller's allow-list.", 2048),
 		"idempotency_key": text("Repeating a call with the same key and content returns the same challenge.", maxKey),
+		"external_auth":   externalAuth("challenge_url"),
 	})
 	s.Required = []string{"user_identifier"}
 	return s
@@ -360,6 +366,14 @@ func whichSchema(description, idField, idDescription string) *huma.Schema {
 		s.Properties["decision_id"] = text("Of which risk decision it must be; of any other it is unknown.", maxDecision)
 	}
 	return s
+}
+
+func externalAuth(link string) *huma.Schema {
+	return &huma.Schema{
+		OneOf: []*huma.Schema{{Type: "boolean"}, {Type: "string", Nullable: true, Enum: []any{"true", "false", "", nil}}},
+		Description: link + " is for the URL of the flow's External Authentication action, which takes the person there and back. Needs to be allowed; " +
+			"then user_identifier, a login id of Descope's, is required, and callback_url is refused. Only after a success Descope signs in that user.",
+	}
 }
 
 func object(description string, properties map[string]*huma.Schema) *huma.Schema {

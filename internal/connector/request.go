@@ -49,6 +49,7 @@ func readStart(in *reader) (journey.StartRequest, error) {
 	out.CallbackURL = in.url("callback_url")
 	out.Request.Metadata = in.texts("metadata", maxMetadata, maxMetadataValue)
 	out.IdempotencyKey = in.text("idempotency_key", maxKey)
+	out.ExternalAuth = in.yes("external_auth")
 	if err := in.finish(expected); err != nil {
 		return journey.StartRequest{}, err
 	}
@@ -69,6 +70,7 @@ func readStepUp(in *reader) (journey.ChallengeStart, error) {
 		DecisionID:     in.token("decision_id", maxDecision),
 		CallbackURL:    in.url("callback_url"),
 		IdempotencyKey: in.text("idempotency_key", maxKey),
+		ExternalAuth:   in.yes("external_auth"),
 	}
 	if err := in.finish(); err != nil {
 		return journey.ChallengeStart{}, err

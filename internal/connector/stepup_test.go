@@ -117,6 +117,8 @@ func TestStepUpAnswers(t *testing.T) {
 // and of numbers.
 func TestStepUpLenient(t *testing.T) {
 	bare := journey.ChallengeStart{Request: proof.ChallengeRequest{UserIdentifier: "U2abc"}}
+	there := bare
+	there.ExternalAuth = true
 	seconds := func(n int) journey.ChallengeStart {
 		s := bare
 		s.Timeout = time.Duration(n) * time.Second
@@ -126,6 +128,12 @@ func TestStepUpLenient(t *testing.T) {
 		`{"user_identifier":"U2abc"}`: bare,
 		`{"user_identifier":"U2abc","reason_code":"","timeout_seconds":"","transaction":"","decision_id":"","callback_url":"","idempotency_key":""}`:             bare,
 		`{"user_identifier":"U2abc","reason_code":null,"timeout_seconds":null,"transaction":null,"decision_id":null,"callback_url":null,"idempotency_key":null}`: bare,
+		`{"user_identifier":"U2abc","external_auth":""}`:             bare,
+		`{"user_identifier":"U2abc","external_auth":null}`:           bare,
+		`{"user_identifier":"U2abc","external_auth":false}`:          bare,
+		`{"user_identifier":"U2abc","external_auth":"false"}`:        bare,
+		`{"user_identifier":"U2abc","external_auth":true}`:           there,
+		`{"user_identifier":"U2abc","external_auth":"true"}`:         there,
 		`{"user_identifier":"U2abc","timeout_seconds":"90"}`:         seconds(90),
 		`{"user_identifier":"U2abc","timeout_seconds":"090"}`:        seconds(90),
 		`{"user_identifier":"U2abc","timeout_seconds":1}`:            seconds(1),
@@ -189,6 +197,12 @@ var badStepUp = []struct{ name, body, field string }{
 	{"callback: relative", `{"user_identifier":"u","callback_url":"/return"}`, "callback_url"},
 	{"callback: javascript", `{"user_identifier":"u","callback_url":"javascript:alert(1)"}`, "callback_url"},
 	{"callback: list", `{"user_identifier":"u","callback_url":["https://b.test/"]}`, "callback_url"},
+	{"external: word", `{"user_identifier":"u","external_auth":"yes"}`, "external_auth"},
+	{"external: other case", `{"user_identifier":"u","external_auth":"True"}`, "external_auth"},
+	{"external: blank", `{"user_identifier":"u","external_auth":" true"}`, "external_auth"},
+	{"external: number", `{"user_identifier":"u","external_auth":1}`, "external_auth"},
+	{"external: list", `{"user_identifier":"u","external_auth":[true]}`, "external_auth"},
+	{"external: object", `{"user_identifier":"u","external_auth":{}}`, "external_auth"},
 	{"key: number", `{"user_identifier":"u","idempotency_key":1}`, "idempotency_key"},
 	{"key: long", `{"user_identifier":"u","idempotency_key":"` + strings.Repeat("x", 129) + `"}`, "idempotency_key"},
 }

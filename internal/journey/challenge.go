@@ -45,6 +45,7 @@ func (s *Service) StartChallenge(ctx context.Context, c proof.Caller, r Challeng
 		CallbackURL: r.CallbackURL, DecisionID: r.DecisionID, IdempotencyKey: s.idempotencyKey(c, r.IdempotencyKey),
 		RequestHash: s.Vault.MAC(c.Tenant, "challenge", string(body)), Backend: t.StepUp.Backend.Backend(), Sessions: 1,
 		Link:      proof.Link{SecretHash: hash(s.challengeSecret(c.Tenant, id)), ExpiresAt: now.Add(r.Timeout)},
+		External:  wanted(r.ExternalAuth),
 		CreatedAt: now, ExpiresAt: now.Add(r.Timeout),
 	}
 
@@ -182,6 +183,9 @@ func (t *Tenant) completeChallenge(r *ChallengeStart, c proof.Caller) error {
 	}
 	if r.Timeout < minTimeout || r.Timeout > t.StepUp.MaxTimeout {
 		return proof.Invalid("timeout_seconds", "timeout_seconds must be from %d to %d", int(minTimeout.Seconds()), int(t.StepUp.MaxTimeout.Seconds()))
+	}
+	if r.ExternalAuth {
+		return t.mayReturn(c, proof.NodeStepUp, r.Request.UserIdentifier, r.CallbackURL)
 	}
 	return nil
 }

@@ -91,7 +91,7 @@ func (w *world) challenge(c proof.Caller, r journey.ChallengeStart) journey.Chal
 
 func (w *world) enter(s journey.ChallengeStarted) string {
 	w.t.Helper()
-	_, cookie, err := w.OpenChallenge(ctx, s.ChallengeID, lastPart(s.ChallengeURL), "", home)
+	_, cookie, err := w.OpenChallenge(ctx, s.ChallengeID, lastPart(s.ChallengeURL), "", "", home)
 	if err != nil {
 		w.t.Fatalf("open: %v", err)
 	}
@@ -401,15 +401,15 @@ func TestChallengeNetworkLimit(t *testing.T) {
 	}
 	s := w.challenge(shop, ask())
 	for range 30 {
-		if _, _, err := w.OpenChallenge(ctx, s.ChallengeID, "wrong", "", elsewhat); proof.ReasonOf(err) != proof.ReasonLinkEnded {
+		if _, _, err := w.OpenChallenge(ctx, s.ChallengeID, "wrong", "", "", elsewhat); proof.ReasonOf(err) != proof.ReasonLinkEnded {
 			t.Fatal(err)
 		}
 	}
 	near := netip.MustParseAddr("203.0.113.200")
-	if _, _, err := w.OpenChallenge(ctx, s.ChallengeID, lastPart(s.ChallengeURL), "", near); proof.CodeOf(err) != proof.CodeRateLimited {
+	if _, _, err := w.OpenChallenge(ctx, s.ChallengeID, lastPart(s.ChallengeURL), "", "", near); proof.CodeOf(err) != proof.CodeRateLimited {
 		t.Errorf("%v", err)
 	}
-	if _, _, err := w.OpenChallenge(ctx, s.ChallengeID, lastPart(s.ChallengeURL), "", elsewhat); err != nil {
+	if _, _, err := w.OpenChallenge(ctx, s.ChallengeID, lastPart(s.ChallengeURL), "", "", elsewhat); err != nil {
 		t.Errorf("%v", err)
 	}
 }
@@ -537,7 +537,7 @@ func TestChallengeHandover(t *testing.T) {
 	w := newWorld(t)
 	s := w.challenge(shop, ask())
 	browser := w.enter(s)
-	if _, _, err := w.OpenChallenge(ctx, s.ChallengeID, lastPart(s.ChallengeURL), "", home); proof.ReasonOf(err) != proof.ReasonLinkUsed {
+	if _, _, err := w.OpenChallenge(ctx, s.ChallengeID, lastPart(s.ChallengeURL), "", "", home); proof.ReasonOf(err) != proof.ReasonLinkUsed {
 		t.Errorf("a second browser: %v", err)
 	}
 	secret, expires, err := w.HandoverChallenge(ctx, s.ChallengeID, browser)

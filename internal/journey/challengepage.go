@@ -12,10 +12,10 @@ import (
 
 // OpenChallenge lets a browser in by the secret of the link, as Open does. from is
 // where the request came from; how often one network may try is limited.
-func (s *Service) OpenChallenge(ctx context.Context, id, secret, browser string, from netip.Addr) (ChallengeView, string, error) {
+func (s *Service) OpenChallenge(ctx context.Context, id, secret, browser, request string, from netip.Addr) (ChallengeView, string, error) {
 	var cookie string
 	c, err := s.changeChallenge(ctx, id, func(tx Tx, c *proof.Challenge) (changed bool, err error) {
-		if cookie, changed, err = enter(&c.Link, secret, browser, c.Status.Terminal(), s.Now()); err != nil || !changed {
+		if cookie, changed, err = enter(&c.Link, &c.External, secret, browser, request, c.Status.Terminal(), s.Now()); err != nil || !changed {
 			return false, err
 		}
 		if err := s.admitNetwork(tx, c, from); err != nil {
@@ -23,6 +23,9 @@ func (s *Service) OpenChallenge(ctx context.Context, id, secret, browser string,
 		}
 		c.Network = s.networkKey(c.Tenant, from)
 		if err := s.auditChallenge(tx, c, "person", "challenge.opened", "", nil); err != nil {
+			return false, err
+		}
+		if err := s.bind(tx, tripOfChallenge(c), request); err != nil {
 			return false, err
 		}
 		return true, s.pollNow(tx, c)
@@ -281,6 +284,9 @@ func (s *Service) showChallenge(c *proof.Challenge, subject *proof.Subject, brow
 	}
 	if now.Status.Terminal() && c.CallbackURL != "" {
 		v.ReturnURL = withQuery(c.CallbackURL, "challenge_id", c.ID)
+	}
+	if tenant, ok := s.tenants[c.Tenant]; ok && sameHash(c.Link.BrowserHash, browser) {
+		v.WayBack, v.Lost = s.wayBack(tenant, tripOfChallenge(&now))
 	}
 	if !subject.ErasedAt.IsZero() || c.SealedRequest == nil {
 		return v, nil

@@ -270,7 +270,7 @@ func (s *Service) finishChallenge(tx Tx, c *proof.Challenge, actor string, v pro
 	}
 	var retention time.Duration // of a tenant that is configured no longer: none
 	if tenant, ok := s.tenants[c.Tenant]; ok {
-		retention = tenant.Retention
+		retention = tripOfChallenge(c).keep(tenant)
 	}
 	return s.enqueue(tx, c.Tenant, JobChallengePurge, c.ID, s.Now().Add(retention))
 }
@@ -306,7 +306,7 @@ func (s *Service) PurgeChallenge(ctx context.Context, j proof.Job) (time.Time, e
 		if !c.Status.Terminal() || !c.PurgedAt.IsZero() {
 			return false, nil
 		}
-		c.SealedRequest, c.SealedSession, c.RequestHash, c.Network = nil, nil, nil, nil
+		c.SealedRequest, c.SealedSession, c.External.Sealed, c.RequestHash, c.Network = nil, nil, nil, nil, nil
 		c.PurgedAt = s.Now()
 		if _, err := tx.PurgeHits(c.Tenant, s.Now().Add(-s.longestLimit(c.Tenant))); err != nil {
 			return false, err

@@ -17,15 +17,19 @@ const (
 )
 
 // Open lets a browser in by the secret of the link. The first browser that
-// opens it is the one it belongs to from then on. It returns the value that the
-// browser's cookie is to have.
-func (s *Service) Open(ctx context.Context, id, secret, browser string) (HandoffView, string, error) {
+// opens it is the one it belongs to from then on. request is the external_auth_req_id
+// that it brings, "" if none; a link into a Descope flow needs one. Open returns the
+// value that the browser's cookie is to have.
+func (s *Service) Open(ctx context.Context, id, secret, browser, request string) (HandoffView, string, error) {
 	var cookie string
 	v, err := s.change(ctx, id, func(tx Tx, v *proof.Verification) (changed bool, err error) {
-		if cookie, changed, err = enter(&v.Link, secret, browser, v.Status.Terminal(), s.Now()); err != nil || !changed {
+		if cookie, changed, err = enter(&v.Link, &v.External, secret, browser, request, v.Status.Terminal(), s.Now()); err != nil || !changed {
 			return false, err
 		}
-		return true, s.audit(tx, v.Tenant, "person", "verification.opened", v.ID, "", nil)
+		if err := s.audit(tx, v.Tenant, "person", "verification.opened", v.ID, "", nil); err != nil {
+			return false, err
+		}
+		return true, s.bind(tx, tripOf(v), request)
 	})
 	if err != nil {
 		return HandoffView{}, "", err
@@ -269,6 +273,9 @@ func (s *Service) show(v *proof.Verification, subject *proof.Subject, browser st
 		DocumentTypes: v.DocumentTypes, DocumentType: v.DocumentType, ChoiceNeeded: tenant.Upstream.ChoiceNeeded(),
 		Liveness: v.Liveness, ReturnURL: returnURL(v), ExpiresAt: v.ExpiresAt,
 		Phone: sameHash(v.Link.PhoneHash, browser), HandedOver: v.Link.PhoneHash != nil,
+	}
+	if sameHash(v.Link.BrowserHash, browser) {
+		h.WayBack, h.Lost = s.wayBack(tenant, tripOf(v))
 	}
 	if !subject.ErasedAt.IsZero() {
 		return h, nil

@@ -78,9 +78,35 @@ var (
 	alien = proof.Caller{ID: "shop", Tenant: "elsewhere", Liveness: []proof.LivenessMode{"active"}}
 )
 
+// empty is the file of a store with nothing in it. To make the tables takes longer
+// than most tests.
+var empty = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "journey")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "k.db")
+	s, err := store.OpenSQLite(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Close(); err != nil { // which leaves all in this one file
+		return nil, err
+	}
+	return os.ReadFile(path)
+})
+
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "k.db")
+	fresh, err := empty()
+	if err == nil {
+		err = os.WriteFile(path, fresh, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	w := newWorldOn(t, func(t *testing.T) *store.Store {
 		s, err := store.OpenSQLite(ctx, path)
 		if err != nil {
@@ -163,7 +189,7 @@ func secretOf(s journey.Started) string {
 // consented brings a verification to in_progress and returns the browser's cookie.
 func (w *world) consented(s journey.Started) string {
 	w.t.Helper()
-	_, cookie, err := w.Open(ctx, s.SessionID, secretOf(s), "")
+	_, cookie, err := w.Open(ctx, s.SessionID, secretOf(s), "", "")
 	if err != nil {
 		w.t.Fatalf("open: %v", err)
 	}
@@ -247,7 +273,7 @@ func TestScenarios(t *testing.T) {
 			w.expire(s)
 		}, proof.Verified, "", "started, opened, consented, verified"},
 		{"clicked again and again while nobody is there", journey.StartRequest{}, func(w *world, s journey.Started) {
-			_, cookie, _ := w.Open(ctx, s.SessionID, secretOf(s), "")
+			_, cookie, _ := w.Open(ctx, s.SessionID, secretOf(s), "", "")
 			w.kosmos.startErr = upstreamDown
 			for range 25 {
 				_, _ = w.Consent(ctx, s.SessionID, cookie, proof.Passport)
@@ -261,7 +287,7 @@ func TestScenarios(t *testing.T) {
 			w.expire(s)
 		}, proof.Expired, proof.ReasonTimeLimit, "started, expired time_limit"},
 		{"declined", journey.StartRequest{}, func(w *world, s journey.Started) {
-			_, cookie, _ := w.Open(ctx, s.SessionID, secretOf(s), "")
+			_, cookie, _ := w.Open(ctx, s.SessionID, secretOf(s), "", "")
 			if v, err := w.Decline(ctx, s.SessionID, cookie); err != nil || v.Status != proof.Abandoned {
 				w.t.Fatalf("%+v %v", v, err)
 			}
@@ -330,14 +356,14 @@ func TestScenarios(t *testing.T) {
 			w.poll(s.SessionID)
 		}, proof.Failed, proof.ReasonUpstreamMalformed, "started, opened, consented, failed upstream_malformed"},
 		{"licence refused at consent", journey.StartRequest{}, func(w *world, s journey.Started) {
-			_, cookie, _ := w.Open(ctx, s.SessionID, secretOf(s), "")
+			_, cookie, _ := w.Open(ctx, s.SessionID, secretOf(s), "", "")
 			w.kosmos.startErr = refused
 			if v, err := w.Consent(ctx, s.SessionID, cookie, proof.Passport); err != nil || v.Status != proof.Failed {
 				w.t.Fatalf("%+v %v", v, err)
 			}
 		}, proof.Failed, proof.ReasonUpstreamAuth, "started, opened, failed upstream_unauthorized"},
 		{"unreachable at consent, then again", journey.StartRequest{}, func(w *world, s journey.Started) {
-			_, cookie, _ := w.Open(ctx, s.SessionID, secretOf(s), "")
+			_, cookie, _ := w.Open(ctx, s.SessionID, secretOf(s), "", "")
 			w.kosmos.startErr = upstreamDown
 			if _, err := w.Consent(ctx, s.SessionID, cookie, proof.Passport); proof.ReasonOf(err) != proof.ReasonUpstreamUnavailable {
 				w.t.Fatalf("got %v", err)
@@ -471,17 +497,17 @@ func TestALinkBelongsToItsFirstBrowser(t *testing.T) {
 	if strings.Contains(s.SessionID, "_") || strings.Contains(secret, s.SessionID) || len(secret) != 40 {
 		t.Errorf("id %s, secret %s", s.SessionID, secret)
 	}
-	if _, _, err := w.Open(ctx, s.SessionID, strings.Repeat("0", 40), ""); proof.ReasonOf(err) != proof.ReasonLinkEnded {
+	if _, _, err := w.Open(ctx, s.SessionID, strings.Repeat("0", 40), "", ""); proof.ReasonOf(err) != proof.ReasonLinkEnded {
 		t.Errorf("wrong secret: %v", err)
 	}
-	v, cookie, err := w.Open(ctx, s.SessionID, secret, "")
+	v, cookie, err := w.Open(ctx, s.SessionID, secret, "", "")
 	if err != nil || v.Application != "Acme Shop" || v.MaskedAccount != "j•••@example.com" {
 		t.Fatalf("%+v, %v", v, err)
 	}
-	if _, again, err := w.Open(ctx, s.SessionID, secret, cookie); err != nil || again != cookie {
+	if _, again, err := w.Open(ctx, s.SessionID, secret, cookie, ""); err != nil || again != cookie {
 		t.Errorf("the same browser again: %v", err)
 	}
-	if _, _, err := w.Open(ctx, s.SessionID, secret, "stranger"); proof.ReasonOf(err) != proof.ReasonLinkUsed {
+	if _, _, err := w.Open(ctx, s.SessionID, secret, "stranger", ""); proof.ReasonOf(err) != proof.ReasonLinkUsed {
 		t.Errorf("another browser: %v", err)
 	}
 	for _, browser := range []string{"", "stranger", secret} {
@@ -533,7 +559,7 @@ func TestALinkNobodyOpenedEnds(t *testing.T) {
 	w := newWorld(t)
 	s := w.start(shop, journey.StartRequest{})
 	w.now = w.now.Add(30 * time.Minute)
-	if _, _, err := w.Open(ctx, s.SessionID, secretOf(s), ""); proof.ReasonOf(err) != proof.ReasonLinkEnded {
+	if _, _, err := w.Open(ctx, s.SessionID, secretOf(s), "", ""); proof.ReasonOf(err) != proof.ReasonLinkEnded {
 		t.Errorf("got %v", err)
 	}
 }
@@ -541,7 +567,7 @@ func TestALinkNobodyOpenedEnds(t *testing.T) {
 func TestTheBrowserDoesNotChooseWhatTheCallerDidNotAllow(t *testing.T) {
 	w := newWorld(t)
 	s := w.start(shop, journey.StartRequest{DocumentTypes: []proof.DocumentType{proof.IDCard}})
-	_, cookie, _ := w.Open(ctx, s.SessionID, secretOf(s), "")
+	_, cookie, _ := w.Open(ctx, s.SessionID, secretOf(s), "", "")
 	if _, err := w.Consent(ctx, s.SessionID, cookie, proof.Passport); proof.CodeOf(err) != proof.CodeInvalid {
 		t.Errorf("got %v", err)
 	}
@@ -646,7 +672,7 @@ func TestAPauseThatTheUpstreamAsksForIsKept(t *testing.T) {
 func TestTwoClicksOpenOneSessionForUs(t *testing.T) {
 	w := newWorld(t)
 	s := w.start(shop, journey.StartRequest{CallbackURL: "https://shop.example/done?a=1"})
-	_, cookie, _ := w.Open(ctx, s.SessionID, secretOf(s), "")
+	_, cookie, _ := w.Open(ctx, s.SessionID, secretOf(s), "", "")
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {

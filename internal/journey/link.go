@@ -18,8 +18,10 @@ var (
 )
 
 // enter lets a browser in by the secret of the link and says which cookie it is
-// to have. over means that what the link leads to has ended.
-func enter(l *proof.Link, secret, browser string, over bool, now time.Time) (cookie string, changed bool, err error) {
+// to have. over means that what the link leads to has ended. A link that belongs
+// into a Descope flow (e) opens first only with the id of Descope's request; from
+// then on what else a browser brings is passed over.
+func enter(l *proof.Link, e *proof.External, secret, browser, request string, over bool, now time.Time) (cookie string, changed bool, err error) {
 	switch {
 	case !sameHash(l.SecretHash, secret):
 		return "", false, errLinkEnded
@@ -29,6 +31,8 @@ func enter(l *proof.Link, secret, browser string, over bool, now time.Time) (coo
 		return "", false, errLinkUsed
 	case over || !now.Before(l.ExpiresAt):
 		return "", false, errLinkEnded
+	case e.Status != "" && !proof.ValidExternalRequest(request):
+		return "", false, errLinkPart
 	}
 	cookie = newSecret()
 	l.BrowserHash = hash(cookie)

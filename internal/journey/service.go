@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/kosmoscope/kosmoscope/internal/proof"
 )
@@ -48,6 +49,7 @@ type Tenant struct {
 	PollGiveUp      int                // permanent upstream errors in a row that end a verification
 	Policy          []AssuranceRule    // first rule that holds decides; none: no level
 	StepUp          StepUpRules
+	External        ExternalRules
 }
 
 // StepUpRules are a tenant's rules for challenges.
@@ -110,6 +112,7 @@ type Service struct {
 	faces   map[string]chan struct{} // the same for challenges, whose people are waiting
 	opening sync.Map                 // ids whose upstream session is being opened
 	turns   [64]sync.Mutex           // of starts for the same user
+	returns singleflight.Group       // into the Descope flow, by id
 }
 
 // pollsAtOnce keeps a tenant that does not answer from taking all workers.
@@ -185,6 +188,7 @@ func (s *Service) Start(ctx context.Context, c proof.Caller, r StartRequest) (St
 		DocumentTypes: r.DocumentTypes, Liveness: r.Liveness, CallbackURL: r.CallbackURL,
 		IdempotencyKey: s.idempotencyKey(c, r.IdempotencyKey), RequestHash: s.Vault.MAC(c.Tenant, "request", string(body)),
 		Link:      proof.Link{SecretHash: hash(s.linkSecret(c.Tenant, id)), ExpiresAt: now.Add(t.LinkTTL)},
+		External:  wanted(r.ExternalAuth),
 		CreatedAt: now, ExpiresAt: now.Add(t.Deadline),
 	}
 	var stored *proof.Verification
@@ -299,6 +303,9 @@ func (t *Tenant) complete(r *StartRequest, c proof.Caller) error {
 	}
 	if r.CallbackURL != "" && !slices.Contains(c.CallbackURLs, r.CallbackURL) {
 		return notAllowed("callback_url", "callback_url is not on this caller's allow-list")
+	}
+	if r.ExternalAuth {
+		return t.mayReturn(c, proof.NodeIDV, r.Request.UserIdentifier, r.CallbackURL)
 	}
 	return nil
 }

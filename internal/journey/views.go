@@ -13,6 +13,7 @@ type StartRequest struct {
 	Liveness       proof.LivenessMode   // empty: the configured default
 	CallbackURL    string
 	IdempotencyKey string
+	ExternalAuth   bool `json:",omitempty"` // the link is for the External Authentication action of a flow; omitted so that requests from before hash alike
 	Request        proof.Request
 }
 
@@ -43,8 +44,10 @@ type HandoffView struct {
 	DocumentType  proof.DocumentType // chosen; empty before consent
 	ChoiceNeeded  bool               // one type must be chosen before consent
 	Liveness      proof.LivenessMode
-	UpstreamURL   string // the capture page, while in progress; a bearer link
-	ReturnURL     string // where to go at the end, session_id included; empty before, or when the caller gave no callback_url
+	UpstreamURL   string       // the capture page, while in progress; a bearer link
+	ReturnURL     string       // where to go at the end, session_id included; empty before, or when the caller gave no callback_url
+	WayBack       WayBack      // how to go at the end where that is into a Descope flow
+	Lost          proof.Reason // with WayBackLost: why
 	ExpiresAt     time.Time
 	Phone         bool // this browser is the phone that took over
 	HandedOver    bool // a phone took over
@@ -56,6 +59,7 @@ type ChallengeStart struct {
 	CallbackURL    string
 	DecisionID     string
 	IdempotencyKey string
+	ExternalAuth   bool `json:",omitempty"` // as of a StartRequest
 	Request        proof.ChallengeRequest
 }
 
@@ -81,12 +85,14 @@ type ChallengeView struct {
 	Status        proof.ChallengeStatus
 	Reason        proof.Reason
 	Liveness      proof.LivenessMode
-	UpstreamURL   string    // where to answer, while pending; empty when no session is open right now; a bearer link
-	Scan          bool      // UpstreamURL is for the 1Kosmos app: shown as a code, opened on a phone; else a page for any browser
-	Returns       bool      // that page sends the browser back to us
-	SessionEnds   time.Time // when UpstreamURL is replaced by another; zero: not before ExpiresAt
-	Session       int       // counts the upstream sessions: when it changes, so did UpstreamURL
-	ReturnURL     string    // where to go at the end, challenge_id included; empty before, or without callback_url
+	UpstreamURL   string       // where to answer, while pending; empty when no session is open right now; a bearer link
+	Scan          bool         // UpstreamURL is for the 1Kosmos app: shown as a code, opened on a phone; else a page for any browser
+	Returns       bool         // that page sends the browser back to us
+	SessionEnds   time.Time    // when UpstreamURL is replaced by another; zero: not before ExpiresAt
+	Session       int          // counts the upstream sessions: when it changes, so did UpstreamURL
+	ReturnURL     string       // where to go at the end, challenge_id included; empty before, or without callback_url
+	WayBack       WayBack      // as of a HandoffView
+	Lost          proof.Reason // likewise
 	ExpiresAt     time.Time
 	Phone         bool // this browser is the phone that took over
 	HandedOver    bool // a phone took over

@@ -261,7 +261,7 @@ func (s *Service) finish(tx Tx, v *proof.Verification, actor string, status proo
 	}
 	var retention time.Duration // of a tenant that is configured no longer: none
 	if tenant, ok := s.tenants[v.Tenant]; ok {
-		retention = tenant.Retention
+		retention = tripOf(v).keep(tenant)
 	}
 	return s.enqueue(tx, v.Tenant, JobPurge, v.ID, s.Now().Add(retention))
 }
@@ -307,7 +307,7 @@ func (s *Service) Purge(ctx context.Context, j proof.Job) (time.Time, error) {
 		if !v.Status.Terminal() || !v.PurgedAt.IsZero() {
 			return false, nil
 		}
-		v.SealedRequest, v.SealedOutcome, v.Upstream.SealedURL, v.RequestHash = nil, nil, nil, nil
+		v.SealedRequest, v.SealedOutcome, v.Upstream.SealedURL, v.External.Sealed, v.RequestHash = nil, nil, nil, nil, nil
 		v.PurgedAt = s.Now()
 		return true, s.audit(tx, v.Tenant, "job", "verification.purged", v.ID, "", nil)
 	})

@@ -27,8 +27,8 @@ type Challenges interface {
 	// OpenChallenge lets a browser in by the secret of the link. browser is the
 	// value of its cookie, "" if it has none, and from the address that the
 	// request came from; the returned value is what the cookie is to have from
-	// now on.
-	OpenChallenge(ctx context.Context, id, secret, browser string, from netip.Addr) (journey.ChallengeView, string, error)
+	// now on. request is as of Open.
+	OpenChallenge(ctx context.Context, id, secret, browser, request string, from netip.Addr) (journey.ChallengeView, string, error)
 	// ViewChallenge is what a browser that was let in may know now. It renews an
 	// upstream session that has ended.
 	ViewChallenge(ctx context.Context, id, browser string) (journey.ChallengeView, error)
@@ -44,6 +44,8 @@ type Challenges interface {
 	// ReturnedToChallenge takes what the browser brought back from 1Kosmos: code,
 	// state, iss, error, error_description, each only if it is there.
 	ReturnedToChallenge(ctx context.Context, id, browser string, returned map[string]string) (journey.ChallengeView, error)
+	// ReturnChallenge is Return of a challenge.
+	ReturnChallenge(ctx context.Context, id, browser string) (redirectURL string, err error)
 }
 
 // stepAnswer is the step of a challenge page while the challenge waits.
@@ -65,19 +67,23 @@ func (s *site) challenge(mux *http.ServeMux) {
 	mux.HandleFunc("GET /p/{secret}", c.short)
 	mux.HandleFunc("GET /c/{id}/phone/{secret}", c.short)
 	mux.HandleFunc("/p/", d.nothing)
-	mux.HandleFunc("GET /c/return", c.back)
+	mux.HandleFunc("GET /c/return", c.from)
 	mux.HandleFunc("GET /c/{id}/returned", c.returned)
 	d.serve(mux, nil)
 }
 
 func (c challenge) open(r *http.Request, id, secret string) (cookie string, err error) {
-	_, cookie, err = c.Challenges.OpenChallenge(r.Context(), id, secret, browser(r), c.ClientIP(r))
+	_, cookie, err = c.Challenges.OpenChallenge(r.Context(), id, secret, browser(r), externalRequest(r), c.ClientIP(r))
 	return cookie, err
 }
 
 func (c challenge) decline(ctx context.Context, id, browser string) error {
 	_, err := c.Challenges.DeclineChallenge(ctx, id, browser)
 	return err
+}
+
+func (c challenge) back(ctx context.Context, id, browser string) (string, error) {
+	return c.Challenges.ReturnChallenge(ctx, id, browser)
 }
 
 func (c challenge) phone(w http.ResponseWriter, r *http.Request, id, browser string) (path string, expires time.Time, err error) {
@@ -200,9 +206,9 @@ func (c challenge) brought(r *http.Request) (id string, q url.Values, ok bool) {
 	return id, q, ok && token(id)
 }
 
-// back is the one address to which 1Kosmos returns browsers. It sends them on
+// from is the one address to which 1Kosmos returns browsers. It sends them on
 // to their challenge's own, where their cookie comes along.
-func (c challenge) back(w http.ResponseWriter, r *http.Request) {
+func (c challenge) from(w http.ResponseWriter, r *http.Request) {
 	if merelyLooking(w, r) {
 		return
 	}
@@ -269,6 +275,7 @@ func (c challenge) content(v journey.ChallengeView, browser string) *challengeCo
 		heading, s := challengeEnd(v)
 		p.Message = s.String()
 		p.end(heading, s, v.Status == proof.ChallengeMatch, v.ReturnURL)
+		p.wayBack(v.WayBack, v.Lost)
 		return p
 	}
 	if v.HandedOver && !v.Phone {

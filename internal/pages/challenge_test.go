@@ -45,13 +45,21 @@ type fakeChallenges struct {
 	used     bool  // the short link
 	calls    []string
 	returned map[string]string
+	request  string
+	redirect string
 }
 
 func (f *fakeChallenges) called(what string, args ...any) {
 	f.calls = append(f.calls, strings.TrimSpace(what+" "+fmt.Sprint(args...)))
 }
 
-func (f *fakeChallenges) OpenChallenge(_ context.Context, i, sec, browser string, from netip.Addr) (journey.ChallengeView, string, error) {
+func (f *fakeChallenges) ReturnChallenge(context.Context, string, string) (string, error) {
+	f.called("return")
+	return f.redirect, f.err
+}
+
+func (f *fakeChallenges) OpenChallenge(_ context.Context, i, sec, browser, request string, from netip.Addr) (journey.ChallengeView, string, error) {
+	f.request = request
 	f.called("open", from, " ", browser)
 	switch {
 	case f.err != nil:

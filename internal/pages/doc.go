@@ -44,6 +44,10 @@
 //	     │     │                                                        ▼
 //	     └─────┴──this was not me────────────────────────────────────▶ done ──▶ ReturnURL
 //
+// Where the browser came from a Descope flow, there is no ReturnURL, but a form:
+//
+//	done ──POST {page}/return──▶ leave, a page that goes on by itself ──▶ the flow
+//
 // Everything works without JavaScript too: forms are plain, codes are drawn by
 // the server, and a waiting page refreshes itself.
 //

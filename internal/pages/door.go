@@ -34,6 +34,8 @@ type room interface {
 	// look is the page as this browser may see it now.
 	look(ctx context.Context, id, browser string) (shown, error)
 	decline(ctx context.Context, id, browser string) error
+	// back takes the browser into the Descope flow that it came from.
+	back(ctx context.Context, id, browser string) (redirectURL string, err error)
 	// phone makes the path of a link by which a phone can take over.
 	phone(w http.ResponseWriter, r *http.Request, id, browser string) (path string, expires time.Time, err error)
 }
@@ -59,7 +61,7 @@ func (d *door) serve(mux *http.ServeMux, forms map[string]formHandler) {
 	})
 	mux.HandleFunc("GET "+page, d.page)
 	mux.HandleFunc("GET "+page+"/status", d.status)
-	all := map[string]formHandler{"decline": d.decline, "phone": d.phone}
+	all := map[string]formHandler{"decline": d.decline, "phone": d.phone, "return": d.back}
 	for name, h := range forms {
 		all[name] = h
 	}

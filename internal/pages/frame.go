@@ -9,6 +9,7 @@ import (
 
 	"rsc.io/qr"
 
+	"github.com/kosmoscope/kosmoscope/internal/journey"
 	"github.com/kosmoscope/kosmoscope/internal/proof"
 )
 
@@ -51,6 +52,9 @@ type frame struct {
 	ReturnURL   string // where the browser goes at the end; empty before
 	ReturnAfter int    // seconds
 	Phone       bool   // this is the phone that took over
+	Back        journey.WayBack
+	Lost        string // with journey.WayBackLost: why
+	LostReason  proof.Reason
 
 	PhoneLink string // by which a phone takes over
 	TypeOnly  bool   // it is for typing: there is another code, and two would confuse

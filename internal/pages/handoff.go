@@ -19,8 +19,9 @@ import (
 type Proofing interface {
 	// Open lets a browser in by the secret of the link. browser is the value of
 	// its cookie, "" if it has none; the returned value is what the cookie is to
-	// have from now on.
-	Open(ctx context.Context, id, secret, browser string) (journey.HandoffView, string, error)
+	// have from now on. request is the external_auth_req_id of the address, "" if
+	// it has none that could be one.
+	Open(ctx context.Context, id, secret, browser, request string) (journey.HandoffView, string, error)
 	// View is what a browser that was let in may know now.
 	View(ctx context.Context, id, browser string) (journey.HandoffView, error)
 	// Consent records consent and opens the upstream session. t is empty when
@@ -33,6 +34,9 @@ type Proofing interface {
 	// OpenHandover lets that phone in, and returns the value of its cookie. A
 	// browser that is in already keeps its own.
 	OpenHandover(ctx context.Context, id, secret, browser string) (journey.HandoffView, string, error)
+	// Return takes the browser that opened the link back into the Descope flow: to
+	// this address, which is a secret.
+	Return(ctx context.Context, id, browser string) (redirectURL string, err error)
 }
 
 // The steps that only the hand-off page has.
@@ -61,7 +65,7 @@ func (s *site) handoff(mux *http.ServeMux) {
 }
 
 func (h handoff) open(r *http.Request, id, secret string) (cookie string, err error) {
-	_, cookie, err = h.Proofing.Open(r.Context(), id, secret, browser(r))
+	_, cookie, err = h.Proofing.Open(r.Context(), id, secret, browser(r), externalRequest(r))
 	return cookie, err
 }
 
@@ -73,6 +77,10 @@ func (h handoff) openPhone(r *http.Request, id, secret string) (cookie string, e
 func (h handoff) decline(ctx context.Context, id, browser string) error {
 	_, err := h.Proofing.Decline(ctx, id, browser)
 	return err
+}
+
+func (h handoff) back(ctx context.Context, id, browser string) (string, error) {
+	return h.Proofing.Return(ctx, id, browser)
 }
 
 func (h handoff) phone(_ http.ResponseWriter, r *http.Request, id, browser string) (path string, expires time.Time, err error) {
@@ -182,6 +190,7 @@ func (h handoff) content(v journey.HandoffView, browser string) *handoffContent 
 	case stepDone:
 		c.At = 3
 		c.end(say("done."+string(v.Status)), handoffSentence(v), v.Status == proof.Verified, v.ReturnURL)
+		c.wayBack(v.WayBack, v.Lost)
 	}
 	if c.Follow && c.Step != stepConsent { // a refresh would undo what was ticked
 		c.Refresh = strconv.Itoa(refreshEvery)

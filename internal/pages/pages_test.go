@@ -54,14 +54,23 @@ type fake struct {
 	blind error // of View
 	used  bool  // the phone's link
 	calls []string
+
+	request  string // what Open was given
+	redirect string // what Return gives
+}
+
+func (f *fake) Return(context.Context, string, string) (string, error) {
+	f.called("return")
+	return f.redirect, f.err
 }
 
 func (f *fake) called(what string, args ...any) {
 	f.calls = append(f.calls, strings.TrimSpace(what+" "+fmt.Sprint(args...)))
 }
 
-func (f *fake) Open(_ context.Context, i, sec, browser string) (journey.HandoffView, string, error) {
+func (f *fake) Open(_ context.Context, i, sec, browser, request string) (journey.HandoffView, string, error) {
 	f.called("open", browser)
+	f.request = request
 	switch {
 	case f.err != nil:
 		return journey.HandoffView{}, "", f.err

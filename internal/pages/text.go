@@ -117,6 +117,11 @@ var text = map[string]string{
 	"done.auto":      "You are taken back in a few seconds.",
 	"done.stay":      "Stay on this page",
 	"done.close":     "You can close this page.",
+	"done.stayed":    "Go back to the application to go on from there.",
+	"done.late":      "The application waits no longer.",
+	"done.unheard":   "The application did not answer.",
+	"done.lost":      "You cannot be taken back from here. Go back to the application and start again.",
+	"leave.heading":  "You are taken back",
 	"done.phone":     "You can put your phone away and go on where you started.",
 
 	"challenge.title":        "%s: show that it is you",
@@ -280,11 +285,15 @@ var sentences = map[proof.Reason]Sentence{
 	proof.ReasonUpstreamCiphertext:  notUnderstood,
 	proof.ReasonUpstreamUnknown:     notUnderstood,
 
+	proof.ReasonDescopeUnavailable: {"The application does not answer right now, so we cannot take you back yet.", "Wait a moment, then try again."},
+	proof.ReasonDescopeRefused:     {"The application does not wait for you any more, so we cannot take you back.", "Go back to the application and start again."},
+
 	proof.ReasonDeclined:   {"You chose not to be verified. Nothing was decided about you.", "If you change your mind, start again in the application."},
 	proof.ReasonAbandoned:  {"The verification was stopped before it was complete.", "Start again in the application when you are ready."},
 	proof.ReasonTimeLimit:  {"The time for this verification is over.", "Start again in the application. It takes about two minutes."},
 	proof.ReasonLinkUsed:   {"This link was opened in another browser before.", "For your safety it works only there. Go back to that browser, or start again in the application."},
 	proof.ReasonLinkEnded:  {"This link is no longer good.", "It is incomplete, too old, or was used before. Start again in the application, or make a new code for your phone."},
+	proof.ReasonLinkPart:   {"This link opens only from within the sign-in that it belongs to.", "Go back to the application and start again there."},
 	proof.ReasonErased:     {"What belonged to this verification has been erased.", "Start again in the application if you still need it."},
 	proof.ReasonDataPurged: {"What belonged to this verification has been deleted, as promised.", "Start again in the application if you still need it."},
 

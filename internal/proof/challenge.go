@@ -46,8 +46,9 @@ type Challenge struct {
 	IdempotencyKey string // unique per tenant and caller if not empty
 	RequestHash    []byte // keyed hash of the request, to tell a replay from a conflict
 
-	Link    Link   // as of a verification
-	Network []byte // keyed hash of the network that the browser came from which opened the link; nil before
+	Link     Link     // as of a verification
+	External External // likewise
+	Network  []byte   // keyed hash of the network that the browser came from which opened the link; nil before
 
 	Backend       string    // "uwl", "v1", "workflow", "oidc"
 	SealedSession []byte    // StepUpSession: the upstream session that is open now; nil when none is

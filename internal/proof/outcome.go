@@ -89,6 +89,7 @@ type Caller struct {
 	DocumentTypes []DocumentType // it may ask for these; empty means all
 	Liveness      []LivenessMode // modes it may ask for; LivenessNone only if listed
 	Claims        []string       // names of claims it may see
+	ExternalAuth  []Node         // nodes that it may begin a round trip through External Authentication with
 }
 
 // AuditRecord says who did what to what. It never holds personal data.

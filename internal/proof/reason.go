@@ -81,15 +81,22 @@ const (
 	ReasonUpstreamUnknown     Reason = "upstream_unknown_state"
 )
 
+// What was in the way back into the Descope flow.
+const (
+	ReasonDescopeUnavailable Reason = "descope_unavailable" // no answer, or none that says what came of it
+	ReasonDescopeRefused     Reason = "descope_refused"     // it said no
+)
+
 // What the person or time did.
 const (
-	ReasonDeclined   Reason = "declined"    // the person said no on our page
-	ReasonAbandoned  Reason = "abandoned"   // the person left at 1Kosmos
-	ReasonTimeLimit  Reason = "time_limit"  // our deadline passed
-	ReasonLinkUsed   Reason = "link_used"   // opened in another browser before
-	ReasonLinkEnded  Reason = "link_ended"  // too old, or wrong
-	ReasonErased     Reason = "erased"      // the subject was erased
-	ReasonDataPurged Reason = "data_purged" // claims are gone after the retention time
+	ReasonDeclined   Reason = "declined"        // the person said no on our page
+	ReasonAbandoned  Reason = "abandoned"       // the person left at 1Kosmos
+	ReasonTimeLimit  Reason = "time_limit"      // our deadline passed
+	ReasonLinkUsed   Reason = "link_used"       // opened in another browser before
+	ReasonLinkEnded  Reason = "link_ended"      // too old, or wrong
+	ReasonLinkPart   Reason = "link_incomplete" // opened without what Descope adds when it sends the browser
+	ReasonErased     Reason = "erased"          // the subject was erased
+	ReasonDataPurged Reason = "data_purged"     // claims are gone after the retention time
 )
 
 // What the caller did.
@@ -123,7 +130,8 @@ func Reasons() []Reason {
 		ReasonModelsMissing, ReasonEngineBusy, ReasonEngineTimeout, ReasonEngineError, ReasonEngineUnavailable,
 		ReasonUpstreamUnavailable, ReasonUpstreamTimeout, ReasonUpstreamAuth, ReasonUpstreamRejected,
 		ReasonUpstreamRateLimited, ReasonUpstreamMalformed, ReasonUpstreamCiphertext, ReasonUpstreamUnknown,
-		ReasonDeclined, ReasonAbandoned, ReasonTimeLimit, ReasonLinkUsed, ReasonLinkEnded, ReasonErased, ReasonDataPurged,
+		ReasonDescopeUnavailable, ReasonDescopeRefused,
+		ReasonDeclined, ReasonAbandoned, ReasonTimeLimit, ReasonLinkUsed, ReasonLinkEnded, ReasonLinkPart, ReasonErased, ReasonDataPurged,
 		ReasonInvalidRequest, ReasonUnauthenticated, ReasonSignature, ReasonReplay, ReasonNotAllowed, ReasonUnknownSession,
 		ReasonIdempotencyConflict, ReasonRateLimited, ReasonTooLarge, ReasonUnavailable, ReasonInternal,
 	}

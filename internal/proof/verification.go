@@ -74,6 +74,7 @@ type Verification struct {
 
 	Link     Link
 	Upstream Upstream // zero until consent
+	External External // zero: no round trip through Descope's External Authentication
 
 	IALLevel     string    // IAL1, IAL2, IAL3 or empty: nobody who may say so said so
 	IALSource    string    // what it came from: "1kosmos_ial", "policy:<name>" or empty

@@ -45,10 +45,10 @@ func (t *tx) EraseSubject(tenant, id string, when time.Time) error {
 	// Counting the version up makes a copy that was read before the erasure
 	// stale: storing it would bring the sealed columns back.
 	if err := t.later(`UPDATE verifications SET sealed_request = NULL, sealed_outcome = NULL, upstream_sealed_url = NULL,
-		request_hash = NULL, version = version + 1 WHERE tenant = $1 AND subject = $2`, tenant, id); err != nil {
+		sealed_external = NULL, request_hash = NULL, version = version + 1 WHERE tenant = $1 AND subject = $2`, tenant, id); err != nil {
 		return err
 	}
-	return t.later(`UPDATE challenges SET sealed_request = NULL, sealed_session = NULL, request_hash = NULL, network = NULL,
+	return t.later(`UPDATE challenges SET sealed_request = NULL, sealed_session = NULL, sealed_external = NULL, request_hash = NULL, network = NULL,
 		version = version + 1 WHERE tenant = $1 AND subject = $2`, tenant, id)
 }
 
@@ -56,16 +56,18 @@ const verificationColumns = `tenant, id, version, caller, subject, named, status
 	callback_url, idempotency_key, request_hash, link_secret_hash, link_expires_at, browser_hash, handover_hash,
 	handover_expires_at, phone_hash, upstream_profile, upstream_session, upstream_dvc, upstream_sealed_url,
 	ial_level, ial_source, ial_expires_at, sealed_request, sealed_outcome, poll_failures, level_tries,
+	external_status, external_attempts, external_asked_at, sealed_external,
 	created_at, consent_at, expires_at, finished_at, purged_at`
 
 func scanVerification(r row) (*proof.Verification, error) {
 	v := new(proof.Verification)
-	l, u := &v.Link, &v.Upstream
+	l, u, e := &v.Link, &v.Upstream, &v.External
 	return v, r.Scan(&v.Tenant, &v.ID, &v.Version, &v.Caller, &v.Subject, &v.Named, &v.Status, &v.Reason,
 		fromJSON(&v.DocumentTypes), &v.DocumentType, &v.Liveness,
 		&v.CallbackURL, &v.IdempotencyKey, &v.RequestHash, &l.SecretHash, at(&l.ExpiresAt), &l.BrowserHash, &l.HandoverHash,
 		at(&l.HandoverExpires), &l.PhoneHash, &u.Profile, &u.SessionID, &u.DVC, &u.SealedURL,
 		&v.IALLevel, &v.IALSource, at(&v.IALExpiresAt), &v.SealedRequest, &v.SealedOutcome, &v.PollFailures, &v.LevelTries,
+		&e.Status, &e.Attempts, at(&e.AskedAt), &e.Sealed,
 		at(&v.CreatedAt), at(&v.ConsentAt), at(&v.ExpiresAt), at(&v.FinishedAt), at(&v.PurgedAt))
 }
 
@@ -75,12 +77,13 @@ func verificationValues(v *proof.Verification) ([]any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: document types: %w", err)
 	}
-	l, u := &v.Link, &v.Upstream
+	l, u, e := &v.Link, &v.Upstream, &v.External
 	return []any{v.Tenant, v.ID, v.Version, v.Caller, v.Subject, v.Named, string(v.Status), string(v.Reason),
 		types, string(v.DocumentType), string(v.Liveness),
 		v.CallbackURL, v.IdempotencyKey, blob(v.RequestHash), blob(l.SecretHash), micros(l.ExpiresAt), blob(l.BrowserHash), blob(l.HandoverHash),
 		micros(l.HandoverExpires), blob(l.PhoneHash), u.Profile, u.SessionID, u.DVC, blob(u.SealedURL),
 		v.IALLevel, v.IALSource, micros(v.IALExpiresAt), blob(v.SealedRequest), blob(v.SealedOutcome), v.PollFailures, v.LevelTries,
+		string(e.Status), e.Attempts, micros(e.AskedAt), blob(e.Sealed),
 		micros(v.CreatedAt), micros(v.ConsentAt), micros(v.ExpiresAt), micros(v.FinishedAt), micros(v.PurgedAt)}, nil
 }
 

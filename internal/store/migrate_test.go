@@ -16,8 +16,8 @@ import (
 	"github.com/kosmoscope/kosmoscope/internal/store/pgtest"
 )
 
-// A database that an earlier version made, with somebody in it and something
-// counted, is taken along.
+// A database that an earlier version made, with somebody and what was begun for them
+// in it, and something counted, is taken along.
 func TestUpgrade(t *testing.T) {
 	for name, c := range map[string]struct {
 		driver  string
@@ -47,6 +47,21 @@ func TestUpgrade(t *testing.T) {
 					}
 					if string(p.WrappedKey) != "key" {
 						t.Errorf("the key of the subject: %q", p.WrappedKey)
+					}
+					old, err := tx.Challenge("t", "old")
+					if err != nil {
+						return err
+					}
+					if old.Status != proof.ChallengePending || old.Version != 7 || old.External.Status != "" || old.External.Sealed != nil {
+						t.Errorf("the challenge that was there: %+v", old)
+					}
+					before, err := tx.Verification("t", "old")
+					if err != nil {
+						return err
+					}
+					if before.Status != proof.Verified || before.Version != 5 || before.External.Status != "" || before.External.Attempts != 0 ||
+						!before.External.AskedAt.IsZero() || before.External.Sealed != nil {
+						t.Errorf("the verification that was there: %+v", before)
 					}
 					err = tx.InsertChallenge(&proof.Challenge{ID: "c", Tenant: "t", Subject: "s"})
 					if errors.Is(err, proof.ErrStale) {
@@ -87,6 +102,20 @@ func earlier(ctx context.Context, driver string, d goose.Dialect, dir, raw strin
 	}
 	bytes := map[string]string{"sqlite": "CAST('%s' AS BLOB)", "postgres": "'%s'::bytea"}[dir]
 	_, err = db.ExecContext(ctx, `INSERT INTO subjects (tenant, id, wrapped_key, created_at, erased_at) VALUES ('t', 's', `+fmt.Sprintf(bytes, "key")+`, 1, 0)`)
+	if err != nil {
+		return err
+	}
+	_, err = db.ExecContext(ctx, `INSERT INTO challenges (tenant, id, version, caller, subject, status, reason, callback_url, decision_id, idempotency_key,
+		link_expires_at, handover_expires_at, backend, session_ends, sessions, basis, liveness, poll_failures, created_at, expires_at, finished_at, purged_at)
+		VALUES ('t', 'old', 7, 'c', 's', 'pending', '', '', '', '', 0, 0, 'uwl', 0, 1, '', '', 0, 1, 2, 0, 0)`)
+	if err != nil {
+		return err
+	}
+	_, err = db.ExecContext(ctx, `INSERT INTO verifications (tenant, id, version, caller, subject, named, status, reason, document_types, document_type, liveness,
+		callback_url, idempotency_key, link_expires_at, handover_expires_at, upstream_profile, upstream_session, upstream_dvc, ial_level, ial_source, ial_expires_at,
+		poll_failures, level_tries, created_at, consent_at, expires_at, finished_at, purged_at)
+		VALUES ('t', 'old', 5, 'c', 's', `+map[string]string{"sqlite": "1", "postgres": "TRUE"}[dir]+`, 'verified', '', '["passport"]', 'passport', 'active',
+		'', '', 0, 0, 'blockid', 'up', 'dvc', '', '', 0, 0, 0, 1, 2, 3, 4, 0)`)
 	if err != nil {
 		return err
 	}

@@ -223,10 +223,10 @@ func TestErasedBytes(t *testing.T) {
 	p := &proof.Subject{ID: "s", Tenant: "t", Lookup: []byte("LOOKUP-TO-ERASE"), WrappedKey: []byte("KEY-TO-ERASE"), SealedIdentifier: []byte("IDENT-TO-ERASE")}
 	v := newVerification("t")
 	v.Subject, v.SealedRequest, v.SealedOutcome = "s", []byte("REQUEST-TO-ERASE"), bytes.Repeat([]byte("OUTCOME-TO-ERASE"), 1000)
-	v.Upstream.SealedURL = []byte("URL-TO-ERASE")
+	v.Upstream.SealedURL, v.External.Sealed = []byte("URL-TO-ERASE"), []byte("REQUEST-ID-TO-ERASE")
 	c := newChallenge("t", "s")
 	c.SealedRequest, c.SealedSession = []byte("WHO-TO-ERASE"), []byte("SESSION-TO-ERASE")
-	c.RequestHash, c.Network = []byte("HASH-TO-ERASE"), []byte("NETWORK-TO-ERASE")
+	c.RequestHash, c.Network, c.External.Sealed = []byte("HASH-TO-ERASE"), []byte("NETWORK-TO-ERASE"), []byte("RETURN-TO-ERASE")
 	err := s.Update(t.Context(), func(tx journey.Tx) error {
 		return errors.Join(tx.InsertSubject(p), tx.InsertVerification(v), tx.InsertChallenge(c))
 	})

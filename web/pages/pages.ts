@@ -103,12 +103,13 @@ function start() {
     };
   }
 
-  const back = find("[data-after]") as HTMLAnchorElement | null;
+  const back = find("[data-after]"); // a link, or a form
   if (back && !returned) {
     find(".auto")!.hidden = false;
     leave = setTimeout(() => {
       tabs?.postMessage("returned");
-      location.replace(back.href);
+      if (back instanceof HTMLFormElement) back.requestSubmit();
+      else location.replace((back as HTMLAnchorElement).href);
     }, Number(back.dataset.after) * 1000);
   }
   if (step === "qr") find("[data-copy]")!.hidden = !navigator.clipboard;

@@ -12,6 +12,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
+	"math/big"
 	"net/http"
 	"net/url"
 	"strings"
@@ -37,7 +38,10 @@ aOT9v6d+nb4bnNkQVklLQ3fVAvJm+xdDOp9LCNCN48V2pnDOkFV6+U9nV5oyc6XI
 	edPublic   = `-----BEGIN PUBLIC KEY-----
 MCowBQYDK2VwAyEAJrQLj5P/89iXES9+vFgrIy29clF9CC/oPPsw3c5D0bs=
 -----END PUBLIC KEY-----`
-	edSeed       = "n4Ni-HpISpVObnQMW0wOhCKROaIKqKtW_2ZYb2p9KcU"
+	edSeed = "n4Ni-HpISpVObnQMW0wOhCKROaIKqKtW_2ZYb2p9KcU"
+	// Modulus of test-key-rsa (B.1.1); its exponent is 65537.
+	rsaModulus   = "hAKYdtoeoy8zcAcR874L8cnZxKzAGwd7v36APp7Pv6Q2jdsPBRrwWEBnez6d0UDKDwGbc6nxfEXAy5mbhgajzrw3MOEt8uA5txSKobBpKDeBLOsdJKFqMGmXCQvEG7YemcxDTRPxAleIAgYYRjTSd_QBwVW9OwNFhekro3RtlinV0a75jfZgkne_YiktSvLG34lw2zqXBDTC5NHROUqGTlML4PlNZS5Ri2U4aCNx2rUPRcKIlE0PuKxI4T-HIaFpv8-rdV6eUgOrB2xeI1dSFFn_nnv5OoZJEIB-VmuKn3DCUcCZSFlQPSXSfBDiUGhwOw76WuSSsf1D4b_vLoJ10w"
+	clientCert   = ":MIIBqDCCAU6gAwIBAgIBBzAKBggqhkjOPQQDAjA6MRswGQYDVQQKDBJMZXQncyBBdXRoZW50aWNhdGUxGzAZBgNVBAMMEkxBIEludGVybWVkaWF0ZSBDQTAeFw0yMDAxMTQyMjU1MzNaFw0yMTAxMjMyMjU1MzNaMA0xCzAJBgNVBAMMAkJDMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE8YnXXfaUgmnMtOXU/IncWalRhebrXmckC8vdgJ1p5Be5F/3YC8OthxM4+k1M6aEAEFcGzkJiNy6J84y7uzo9M6NyMHAwCQYDVR0TBAIwADAfBgNVHSMEGDAWgBRm3WjLa38lbEYCuiCPct0ZaSED2DAOBgNVHQ8BAf8EBAMCBsAwEwYDVR0lBAwwCgYIKwYBBQUHAwIwHQYDVR0RAQH/BBMwEYEPYmRjQGV4YW1wbGUuY29tMAoGCCqGSM49BAMCA0gAMEUCIBHda/r1vaL6G3VliL4/Di6YK0Q6bMjeSkC3dFCOOB8TAiEAx/kHSB4urmiZ0NX5r5XarmPk0wmuydBVoU4hBVZ1yhk=:"
 	sharedSecret = "uzvJfB4u3N0Jy4T7NZ75MDVcr8zSTInedJtkgcu46YW4XByzNJjxBdtjUkdJPBtbmHhIDi6pcl8jsasjlTMtDQ=="
 
 	testRequest = "POST /foo?param=Value&Pet=dog HTTP/1.1\r\n" +
@@ -80,10 +84,15 @@ func verifyKey(t testing.TB, alg httpsig.Algorithm, public string, secret []byte
 	return k
 }
 
-// TestRFC verifies the request examples of RFC 9421 appendices B.2 and B.4.
+// TestRFC verifies the request examples of RFC 9421 appendices B.2 to B.4, and
+// that of section 4.3, the only one with rsa-v1_5-sha256.
 func TestRFC(t *testing.T) {
 	get := "GET /demo?name1=Value1&Name2=value2 HTTP/1.1\r\nHost: example.org\r\nDate: Fri, 15 Jul 2022 14:24:55 GMT\r\n" +
 		"Accept: application/json\r\nAccept: */*\r\n\r\n"
+	proxied := "POST /foo?param=Value&Pet=dog HTTP/1.1\r\nHost: service.internal.example\r\nDate: Tue, 20 Apr 2021 02:07:55 GMT\r\n" +
+		"Content-Type: application/json\r\nContent-Length: 18\r\nClient-Cert: " + clientCert + "\r\n\r\n" + `{"hello": "world"}`
+	forwarded := strings.Replace(testRequest, "Host: example.com\r\n",
+		"Host: origin.host.internal.example\r\nForwarded: for=192.0.2.123;host=example.com;proto=https\r\n", 1)
 	pss := verifyKey(t, httpsig.RSAPSSSHA512, rsaPSSPublic, nil)
 	ed := verifyKey(t, httpsig.Ed25519, edPublic, nil)
 	tests := []struct {
@@ -141,6 +150,30 @@ func TestRFC(t *testing.T) {
 "@signature-params": ("date" "@method" "@path" "@authority" "content-type" "content-length");created=1618884473;keyid="test-key-ed25519"`,
 		},
 		{
+			name: "B.3", text: proxied, origin: "https://service.internal.example", key: verifyKey(t, httpsig.ECDSAP256, p256Public, nil),
+			input: `ttrp=("@path" "@query" "@method" "@authority" "client-cert");created=1618884473;keyid="test-key-ecc-p256"`,
+			sig:   `ttrp=:xVMHVpawaAC/0SbHrKRs9i8I3eOs5RtTMGCWXm/9nvZzoHsIg6Mce9315T6xoklyy0yzhD9ah4JHRwMLOgmizw==:`,
+			base: `"@path": /foo
+"@query": ?param=Value&Pet=dog
+"@method": POST
+"@authority": service.internal.example
+"client-cert": ` + clientCert + `
+"@signature-params": ("@path" "@query" "@method" "@authority" "client-cert");created=1618884473;keyid="test-key-ecc-p256"`,
+		},
+		{
+			name: "4.3", text: forwarded, origin: "https://origin.host.internal.example", key: verifyKey(t, httpsig.RSAv15SHA256, rsaPublic(t), nil),
+			input: `proxy_sig=("@method" "@authority" "@path" "content-digest" "content-type" "content-length" "forwarded");created=1618884480;keyid="test-key-rsa";alg="rsa-v1_5-sha256";expires=1618884540`,
+			sig:   `proxy_sig=:S6ZzPXSdAMOPjN/6KXfXWNO/f7V6cHm7BXYUh3YD/fRad4BCaRZxP+JH+8XY1I6+8Cy+CM5g92iHgxtRPz+MjniOaYmdkDcnL9cCpXJleXsOckpURl49GwiyUpZ10KHgOEe11sx3G2gxI8S0jnxQB+Pu68U9vVcasqOWAEObtNKKZd8tSFu7LB5YAv0RAGhB8tmpv7sFnIm9y+7X5kXQfi8NMaZaA8i2ZHwpBdg7a6CMfwnnrtflzvZdXAsD3LH2TwevU+/PBPv0B6NMNk93wUs/vfJvye+YuI87HU38lZHowtznbLVdp770I6VHR6WfgS9ddzirrswsE1w5o0LV/g==:`,
+			base: `"@method": POST
+"@authority": origin.host.internal.example
+"@path": /foo
+"content-digest": sha-512=:WZDPaVn/7XgHaAy8pmojAkGWoRx2UFChF41A2svX+TaPm+AbwAgBWnrIiYllu7BNNyealdVLvRwEmTHWXvJwew==:
+"content-type": application/json
+"content-length": 18
+"forwarded": for=192.0.2.123;host=example.com;proto=https
+"@signature-params": ("@method" "@authority" "@path" "content-digest" "content-type" "content-length" "forwarded");created=1618884480;keyid="test-key-rsa";alg="rsa-v1_5-sha256";expires=1618884540`,
+		},
+		{
 			name: "B.4", text: get, origin: "https://example.org", key: ed,
 			input: `transform=("@method" "@path" "@authority" "accept");created=1618884473;keyid="test-key-ed25519"`,
 			sig:   `transform=:ZT1kooQsEHpZ0I1IjCqtQppOmIqlJPeo7DHR3SoMn0s5JZ1eRGS0A+vyYP9t/LXlh5QMFFQ6cpLt2m0pmj3NDA==:`,
@@ -177,6 +210,56 @@ func TestRFC(t *testing.T) {
 			sigs[0].Value[3] ^= 1
 			if err := tt.key.Verify(append(base, ' '), sigs[0].Value); err == nil {
 				t.Error("an altered message verifies")
+			}
+		})
+	}
+}
+
+// rsaPublic is test-key-rsa in the PEM form of PKCS #1, as B.1.1 prints it.
+func rsaPublic(t testing.TB) string {
+	t.Helper()
+	n, err := base64.RawURLEncoding.DecodeString(rsaModulus)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der := x509.MarshalPKCS1PublicKey(&rsa.PublicKey{N: new(big.Int).SetBytes(n), E: 65537})
+	return string(pem.EncodeToMemory(&pem.Block{Type: "RSA PUBLIC KEY", Bytes: der}))
+}
+
+// TestRFCTransformations is the rest of B.4: what may happen to a message on its
+// way without breaking the signature, and what may not.
+func TestRFCTransformations(t *testing.T) {
+	const (
+		host   = "Host: example.org\r\n"
+		date   = "Date: Fri, 15 Jul 2022 14:24:55 GMT\r\n"
+		accept = "Accept: application/json\r\nAccept: */*\r\n"
+		line   = "GET /demo?name1=Value1&Name2=value2 HTTP/1.1\r\n"
+	)
+	key := verifyKey(t, httpsig.Ed25519, edPublic, nil)
+	for _, tt := range []struct {
+		name, text, origin string
+		ok                 bool
+	}{
+		{"field and parameter added", strings.Replace(line, "value2", "value2&param=added", 1) + host + date + accept + "Accept-Language: en-US,en;q=0.5\r\n", "https://example.org", true},
+		{"date gone, referer added, accept in one line", line + host + "Referer: https://developer.example.org/demo\r\nAccept: application/json, */*\r\n", "https://example.org", true},
+		{"other order of fields", line + accept + date + host, "https://example.org", true},
+		{"other method and authority", strings.Replace(line, "GET", "POST", 1) + "Host: example.com\r\n" + date + accept, "https://example.com", false},
+		{"other order of one field's lines", line + host + date + "Accept: */*\r\nAccept: application/json\r\n", "https://example.org", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m := message(t, tt.text+"\r\n", tt.origin)
+			m.Header.Set("Signature-Input", `transform=("@method" "@path" "@authority" "accept");created=1618884473;keyid="test-key-ed25519"`)
+			m.Header.Set("Signature", `transform=:ZT1kooQsEHpZ0I1IjCqtQppOmIqlJPeo7DHR3SoMn0s5JZ1eRGS0A+vyYP9t/LXlh5QMFFQ6cpLt2m0pmj3NDA==:`)
+			sigs, err := httpsig.Signatures(m.Header)
+			if err != nil {
+				t.Fatal(err)
+			}
+			base, err := sigs[0].Input.Base(m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := key.Verify(base, sigs[0].Value); (err == nil) != tt.ok {
+				t.Errorf("verified: %v, want ok %v", err, tt.ok)
 			}
 		})
 	}

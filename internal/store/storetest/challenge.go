@@ -205,7 +205,8 @@ func testEraseChallenges(t *testing.T, o Opener) {
 	put(t, s, bystander)
 	c, others := challenge(p), challenge(bystander)
 	c.RequestHash, c.Network, c.DecisionID, c.IdempotencyKey = []byte("hash"), []byte("network"), "decision", "k"
-	others.RequestHash, others.Network = []byte("hash"), []byte("network")
+	c.External = proof.External{Status: proof.ExternalAsked, Attempts: 1, AskedAt: start, Sealed: []byte("sealed request id")}
+	others.RequestHash, others.Network, others.External = []byte("hash"), []byte("network"), c.External
 	putChallenges(t, s, c, others)
 	key := []byte("keyed hash")
 	update(t, s, func(tx journey.Tx) error { return tx.Hit("t1", "subject", key, start) })
@@ -213,7 +214,7 @@ func testEraseChallenges(t *testing.T, o Opener) {
 	equal(t, "untouched", readChallenge(t, s, c.ID), c)
 	update(t, s, func(tx journey.Tx) error { return tx.EraseSubject("t1", p.ID, start) })
 	want := *c
-	want.SealedRequest, want.SealedSession, want.RequestHash, want.Network = nil, nil, nil, nil
+	want.SealedRequest, want.SealedSession, want.RequestHash, want.Network, want.External.Sealed = nil, nil, nil, nil, nil
 	want.Version = 1
 	equal(t, "erased", readChallenge(t, s, c.ID), &want)
 	equal(t, "somebody else's", readChallenge(t, s, others.ID), others)

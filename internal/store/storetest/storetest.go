@@ -358,6 +358,7 @@ func testErase(t *testing.T, o Opener) {
 	p, bystander := subject("t1"), subject("t1")
 	v, others := verification(p), verification(bystander)
 	v.SealedOutcome, v.Upstream.SealedURL = []byte("sealed outcome"), []byte("sealed url")
+	v.External = proof.External{Status: proof.ExternalBound, Attempts: 1, Sealed: []byte("sealed request id")}
 	put(t, s, p, v)
 	put(t, s, bystander, others)
 	is(t, "nobody", s.Update(t.Context(), func(tx journey.Tx) error { return tx.EraseSubject("t1", "none", start) }), proof.ErrNotFound)
@@ -374,7 +375,7 @@ func testErase(t *testing.T, o Opener) {
 		if e != nil {
 			return e
 		}
-		if gone.SealedRequest != nil || gone.SealedOutcome != nil || gone.Upstream.SealedURL != nil {
+		if gone.SealedRequest != nil || gone.SealedOutcome != nil || gone.Upstream.SealedURL != nil || gone.External.Sealed != nil {
 			t.Errorf("sealed columns left: %+v", gone)
 		}
 		kept, e := tx.Verification("t1", others.ID)
