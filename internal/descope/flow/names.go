@@ -1,0 +1,139 @@
+package flow
+
+import (
+	_ "embed"
+	"errors"
+	"fmt"
+	"os"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// Names are the names of names.yaml, which says where each comes from.
+type Names struct {
+	Connector struct {
+		Action   string            `yaml:"action"`
+		Template string            `yaml:"template"`
+		Commands map[string]string `yaml:"commands"` // by HTTP method
+		Args     struct {
+			Endpoint string `yaml:"endpoint"`
+			Payload  string `yaml:"payload"`
+			Timeout  string `yaml:"timeout"`
+		} `yaml:"args"`
+		Name string `yaml:"name"`
+		ID   string `yaml:"id"`
+	} `yaml:"connector"`
+	Actions struct {
+		End             string `yaml:"end"`
+		LoadUser        string `yaml:"load_user"`
+		UpdateUser      string `yaml:"update_user"`
+		OTPSignUpOrIn   string `yaml:"otp_sign_up_or_in"`
+		OTPSignIn       string `yaml:"otp_sign_in"`
+		OTPVerify       string `yaml:"otp_verify"`
+		StepUp          string `yaml:"step_up"`
+		GenerateJWT     string `yaml:"generate_jwt"`
+		ExternalAuth    string `yaml:"external_auth"`
+		ExternalAuthEnd string `yaml:"external_auth_end"`
+		CustomClaims    string `yaml:"custom_claims"`
+		TrustDevice     string `yaml:"trust_device"`
+	} `yaml:"actions"`
+	Arguments struct {
+		ExternalAuthURL string `yaml:"external_auth_url"`
+		ExchangeStep    string `yaml:"exchange_step"`
+		VerifyStep      string `yaml:"verify_step"`
+		CustomClaims    string `yaml:"custom_claims"`
+		UserAttributes  string `yaml:"user_attributes"`
+		UserProperties  string `yaml:"user_properties"`
+		Subflow         string `yaml:"subflow"`
+	} `yaml:"arguments"`
+	Operators struct {
+		Equal          string `yaml:"equal"`
+		NotEqual       string `yaml:"not_equal"`
+		Contains       string `yaml:"contains"`
+		NotContains    string `yaml:"not_contains"`
+		Greater        string `yaml:"greater"`
+		GreaterOrEqual string `yaml:"greater_or_equal"`
+		Less           string `yaml:"less"`
+		LessOrEqual    string `yaml:"less_or_equal"`
+		Empty          string `yaml:"empty"`
+		NotEmpty       string `yaml:"not_empty"`
+		IsTrue         string `yaml:"is_true"`
+		IsFalse        string `yaml:"is_false"`
+		In             string `yaml:"in"`
+		NotIn          string `yaml:"not_in"`
+		Matches        string `yaml:"matches"`
+	} `yaml:"operators"`
+	// PredicateFromContext is "context" or "template".
+	PredicateFromContext string `yaml:"predicate_from_context"`
+	Keys                 struct {
+		UserID           string `yaml:"user_id"`
+		Email            string `yaml:"email"`
+		UserAttributes   string `yaml:"user_attributes"`
+		MaskedEmail      string `yaml:"masked_email"`
+		LoggedIn         string `yaml:"logged_in"`
+		FirstSeen        string `yaml:"first_seen"`
+		IP               string `yaml:"ip"`
+		KnownDevice      string `yaml:"known_device"`
+		TrustedDevice    string `yaml:"trusted_device"`
+		ImpossibleTravel string `yaml:"impossible_travel"`
+		VPN              string `yaml:"vpn"`
+		Bot              string `yaml:"bot"`
+		RiskScore        string `yaml:"risk_score"`
+		LastIPs          string `yaml:"last_ips"`
+		LastCountries    string `yaml:"last_countries"`
+		LastCities       string `yaml:"last_cities"`
+		Country          string `yaml:"country"`
+		City             string `yaml:"city"`
+		Client           string `yaml:"client"`
+		Form             string `yaml:"form"`
+	} `yaml:"keys"`
+	Components struct {
+		Container string `yaml:"container"`
+		Text      string `yaml:"text"`
+		Button    string `yaml:"button"`
+		Error     string `yaml:"error"`
+		Polling   string `yaml:"polling"`
+		Link      string `yaml:"link"`
+		Email     string `yaml:"email"`
+		Input     string `yaml:"input"`
+		Code      string `yaml:"code"`
+		Image     string `yaml:"image"`
+	} `yaml:"components"`
+}
+
+//go:embed names.yaml
+var defaultNames []byte
+
+// DefaultNames are those of names.yaml in this package.
+func DefaultNames() *Names {
+	n, err := parseNames(defaultNames)
+	if err != nil {
+		panic("flow: names.yaml: " + err.Error()) // embedded; a test reads it
+	}
+	return n
+}
+
+// ReadNames reads a whole file like names.yaml: one corrected by what a live
+// project shows.
+func ReadNames(path string) (*Names, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	n, err := parseNames(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return n, nil
+}
+
+func parseNames(b []byte) (*Names, error) {
+	n := new(Names)
+	if err := yaml.Load(b, n, yaml.WithKnownFields()); err != nil {
+		return nil, err
+	}
+	if n.PredicateFromContext != FromContext && n.PredicateFromContext != "template" {
+		return nil, errors.New(`predicate_from_context is "context" or "template"`)
+	}
+	return n, nil
+}

@@ -1,0 +1,219 @@
+package shipped
+
+import (
+	"fmt"
+
+	"github.com/kosmoscope/kosmoscope/internal/descope/flow"
+	"github.com/kosmoscope/kosmoscope/internal/proof"
+)
+
+// stepUp weighs a login and asks for the person's face if something about it is new.
+// As a subflow it leaves by 49.not-needed, 78.match, 79.no-match and 51.prove.
+//
+// What cannot be told is not familiar: the login goes straight through only if device
+// and network are known for certain. A place that cannot be told says nothing.
+//
+// Another try never looks at the risk again: who was asked for their face shows it.
+func (b *builder) stepUp(w way, sub bool) {
+	o, k := b.n.Operators, b.n.Keys
+	user := field{"user_identifier", template(k.UserID)}
+	status, reason, url := answer(keyStepUp, "status"), answer(keyStepUp, "reason"), answer(keyStepUp, "challenge_url")
+	result, why := answer(keyStepUpResult, "match_result"), answer(keyStepUpResult, "reason")
+	is := func(k string, value string) flow.Atomic { return compare(k, o.Equal, value) }
+
+	restart := taskEmail // of the sign-in
+	if sub {
+		restart = ""
+	}
+	stop := func(parts []part, variant string) []part {
+		if sub {
+			parts = append(parts, b.button(variant, "stop", map[string]string{contained: "Go back", plain: "Not now"}[variant], taskNotMatched))
+		}
+		return parts
+	}
+	retry := func(id, name, title, text, label, next string) *flow.Task {
+		return b.screen(id, name, stop([]part{b.heading(title), b.text(text), b.button(contained, "again", label, next)}, plain)...)
+	}
+	// deny is a screen that only a new sign-in follows.
+	deny := func(id, name, title, text string) *flow.Task {
+		parts := []part{b.heading(title), b.text(text)}
+		if restart != "" {
+			parts = append(parts, b.button(outline, "restart", "Start over", restart))
+		}
+		return b.screen(id, name, stop(parts, contained)...)
+	}
+
+	risks := []branch{
+		{"new-device", "new device", []flow.Atomic{test(k.TrustedDevice, o.IsFalse), test(k.KnownDevice, o.IsFalse)}, taskNewDevice},
+		{"impossible-travel", "impossible travel", []flow.Atomic{test(k.ImpossibleTravel, o.IsTrue)}, taskNewPlace},
+		{"new-country", "new country", []flow.Atomic{test(k.Country, o.NotEmpty), b.compareKey(k.LastCountries, o.NotContains, k.Country)}, taskNewPlace},
+		{"unfamiliar-ip", "unfamiliar IP", []flow.Atomic{b.compareKey(k.LastIPs, o.NotContains, k.IP)}, taskNewNetwork},
+	}
+	for i, scope := range SensitiveScopes {
+		for _, from := range []string{k.Client, k.Form} {
+			risks = append(risks, branch{fmt.Sprintf("scope-%s-%d", from, i+1), "sensitive scope (" + from + ")", []flow.Atomic{compare(from+".scope", o.Contains, scope)}, taskSensitive})
+		}
+	}
+	b.main(b.condition(taskRisk, "What is new?", risks, "nothing", taskKnownDevice))
+	node := func(id, name, code, transaction string) *flow.Task {
+		payload := []field{user}
+		if code != "" {
+			payload = append(payload, field{"reason_code", code})
+		}
+		return b.call(node{
+			id: id, name: name, endpoint: endpointStepUp, key: keyStepUp, timeout: patienceStart, next: taskStepUpOpen, trouble: taskStepTrouble,
+			payload: append(append(payload, field{"transaction", transaction}), externally(w)...),
+		})
+	}
+	b.aside(node(taskNewDevice, "1Kosmos LiveID Step-Up: new device", "new_device", "Sign in on a device that is new for your account"))
+	b.aside(node(taskNewPlace, "1Kosmos LiveID Step-Up: unusual place", "geo_anomaly", "Sign in from an unusual place"))
+	b.aside(node(taskNewNetwork, "1Kosmos LiveID Step-Up: new network", "unfamiliar_ip", "Sign in from a network that is new for your account"))
+	b.aside(node(taskSensitive, "1Kosmos LiveID Step-Up: sensitive scope", "sensitive_scope", "Sign in for something that is specially protected"))
+
+	through := taskClaims
+	if sub {
+		through = ""
+		b.out(taskKnownNetwork, "not-needed")
+	}
+	b.main(b.condition(taskKnownDevice, "Is the device known?", []branch{
+		{"trusted", "trusted", []flow.Atomic{test(k.TrustedDevice, o.IsTrue)}, taskKnownNetwork},
+		{"known", "known", []flow.Atomic{test(k.KnownDevice, o.IsTrue)}, taskKnownNetwork},
+	}, "cannot tell", taskStepUp))
+	b.main(b.condition(taskKnownNetwork, "Is the network known?", []branch{
+		{"not-needed", "yes: straight through", []flow.Atomic{b.compareKey(k.LastIPs, o.Contains, k.IP)}, through},
+	}, "cannot tell", taskStepUp))
+	claims := func(id, next string) *flow.Task {
+		return action(id, "Claims for the session", b.n.Actions.CustomClaims, next, argument{b.n.Arguments.CustomClaims, pairs(
+			[2]string{claimStatus, template(b.attribute(attrStatus))}, [2]string{claimLevel, template(b.attribute(attrLevel))},
+			[2]string{claimAt, template(b.attribute(attrAt))})})
+	}
+	if !sub {
+		b.aside(claims(taskClaims, taskEnd))
+	}
+	b.main(node(taskStepUp, "1Kosmos LiveID Step-Up", "", "Sign in to your account"))
+	b.aside(retry(taskStepTrouble, "Check not reached", "One moment, please",
+		"This sign-in needs your face, and the check cannot be reached right now. Wait a minute, then try again.", "Try again", taskStepUp))
+
+	b.main(b.condition(taskStepUpOpen, "Is there a challenge?", []branch{
+		{"open", "yes", []flow.Atomic{is(status, string(proof.ChallengePending)), test(url, o.NotEmpty)}, taskFace},
+		{"not-enrolled", "no face known", []flow.Atomic{is(status, "refused"), compare(reason, o.In, words([]proof.Reason{proof.ReasonUserNotEnrolled, proof.ReasonUserUnknown}))}, taskProveFirst},
+		{"too-often", "too often", []flow.Atomic{is(status, "refused"), is(reason, string(proof.ReasonTooManyAttempts))}, taskTooOften},
+	}, "refused", taskRefused))
+	proveFirst := []part{
+		b.heading("Prove who you are first"),
+		b.text("Something about this sign-in is new, so we would like to see your face. But we do not know it yet. Prove who you are once, with a document and your face, on the page where people sign up, and agree there that your face is kept. If you cannot, write to our support."),
+	}
+	if sub {
+		proveFirst = append(proveFirst, b.button(contained, "prove", "Prove who I am", ""), b.button(plain, "stop", "Not now", taskNotMatched))
+		b.out(taskProveFirst, "prove")
+	} else {
+		proveFirst = append(proveFirst, b.button(outline, "restart", "Start over", restart))
+	}
+	b.aside(b.screen(taskProveFirst, "Prove first", proveFirst...))
+	b.aside(deny(taskTooOften, "Too many tries", "Too many tries",
+		"Your face was asked for too often in a short time. Your account is not locked. Wait a quarter of an hour, then sign in again. If it was not you who tried, tell our support."))
+	b.aside(deny(taskRefused, "Refused", "We cannot let you in now",
+		"This sign-in needs your face, and that is not possible for this account at the moment. Please write to our support."))
+
+	const asks = "Something about this sign-in is new. Show your face "
+	face := []part{b.heading("Show that it is you")}
+	switch w {
+	case newTab:
+		face = append(face, b.text(asks+"on the page that opens in a new tab; you can use your phone there, too."), b.link("Open the page", url),
+			b.text("When you are done there, come back to this page and press the button."), b.button(contained, "continue", "I am done", taskStepResult))
+	case polls:
+		face = append(face, b.text(asks+"on the page that opens in a new tab; you can use your phone there, too."), b.link("Open the page", url),
+			b.text("Keep this page open. It goes on by itself when you are done."), b.polling(taskStepResult))
+	case external:
+		face = append(face, b.text(asks+"on a page of its own; you can use your phone there, too. Afterwards you are brought back here."),
+			b.button(contained, "continue", "Continue", taskStepAway))
+	}
+	b.main(b.screen(taskFace, "Show that it is you", stop(face, plain)...))
+	if w == external {
+		b.away(taskStepAway, taskStepBack, url, taskStepResult)
+	}
+
+	payload := []field{{"challenge_id", template(answer(keyStepUp, "challenge_id"))}}
+	if w != external {
+		payload = append(payload, user)
+	}
+	b.main(b.call(nodeOf(taskStepResult, "1Kosmos Step-Up Result", taskStepOutcome, payload)))
+	b.aside(retry(taskStepNoAnswer, "Result not reached", "One moment, please",
+		"The result of your check cannot be read right now. Wait a moment, then look again.", "Look again", taskStepResult))
+	pending, again, label := taskStepPending, taskStepUp, "Try again"
+	switch w {
+	case polls:
+		pending = taskFace
+	case external:
+		// Who comes back without a match is nobody: only a new sign-in helps.
+		again, label = restart, "Start again"
+	}
+	match := taskMatchClaims
+	if w == external {
+		match = taskStepWhose
+	} else if sub {
+		match = taskStepUpOn
+	}
+	b.main(b.condition(taskStepOutcome, "Is it the same face?", []branch{
+		{"match", "match", []flow.Atomic{is(result, string(proof.ChallengeMatch))}, match},
+		{"pending", "pending", []flow.Atomic{is(result, string(proof.ChallengePending))}, pending},
+		{"expired", "expired", []flow.Atomic{is(result, string(proof.ChallengeExpired))}, taskStepExpired},
+		{"declined", "declined", []flow.Atomic{is(result, "error"), is(why, string(proof.ReasonDeclined))}, taskDeclined},
+		{"no-match", "no match", []flow.Atomic{is(result, string(proof.ChallengeNoMatch))}, taskNoMatch},
+	}, "anything else", taskStepError))
+	switch w {
+	case newTab:
+		b.aside(b.screen(taskStepPending, "Not finished yet", stop([]part{
+			b.heading("Not finished yet"), b.text("We do not have the result yet. If you have not shown your face, open the page and do it there. If you have, wait a few seconds."),
+			b.link("Open the page", url), b.button(contained, "continue", "Look again", taskStepResult),
+		}, plain)...))
+	case external:
+		b.aside(retry(taskStepPending, "Not finished yet", "Still being checked",
+			"The result is not there yet. Wait a few seconds, then look again.", "Look again", taskStepResult))
+	case polls: // the screen itself waits
+	}
+	late := "Nobody showed a face in time. If that was you, try again; it is quick."
+	if again == "" {
+		b.aside(deny(taskStepExpired, "Time ran out", "Time ran out", late))
+	} else {
+		b.aside(retry(taskStepExpired, "Time ran out", "Time ran out", late, label, again))
+	}
+	b.aside(deny(taskDeclined, "Stopped by the person", "This sign-in was stopped",
+		"Somebody said that it was not them. If that was you: well done, nobody was let in. Change the password of your e-mail if others may be reading it."))
+	b.aside(deny(taskNoMatch, "Not the same face", "We could not confirm that it is you",
+		"The face was not the one we know, so we cannot let you in this time. Your account is not locked. If it is yours, try again in good light, without glasses or hat."))
+	b.aside(deny(taskStepError, "No result", "We cannot let you in now",
+		"The check did not come to a result, so we cannot let you in this time. Your account is not locked. Please sign in again in a few minutes."))
+
+	if w == external {
+		b.main(b.call(nodeOf(taskStepWhose, "1Kosmos Step-Up Result, of this user", taskStepSame, append(payload[:1:1], user))))
+		next := taskMatchClaims
+		if sub {
+			next = taskStepUpOn
+		}
+		b.main(b.condition(taskStepSame, "Is it this user's?", []branch{{"match", "match", []flow.Atomic{is(result, string(proof.ChallengeMatch))}, next}}, "no", taskStepError))
+	}
+	after := taskEnd
+	if sub {
+		after = taskMatched
+	} else {
+		// Before the Step Up action, so that hardly anything can fail after it.
+		b.main(claims(taskMatchClaims, taskStepUpOn))
+		b.needs(attrStatus, attrLevel, attrAt)
+	}
+	b.main(action(taskStepUpOn, "Step Up", b.n.Actions.StepUp, taskJWT))
+	b.main(action(taskJWT, "Generate JWT", b.n.Actions.GenerateJWT, after))
+	if !sub {
+		return
+	}
+	b.main(b.condition(taskMatched, "Way out: match", []branch{{"match", "match", []flow.Atomic{is(result, string(proof.ChallengeMatch))}, ""}}, "never", taskStepError))
+	b.aside(b.condition(taskNotMatched, "Way out: no match", []branch{
+		{"no-match", "no match", []flow.Atomic{compare(status, o.NotEqual, string(proof.ChallengeMatch))}, ""},
+	}, "never", taskStepError))
+	b.out(taskMatched, "match")
+	b.out(taskNotMatched, "no-match")
+}
+
+func nodeOf(id, name, next string, payload []field) node {
+	return node{id: id, name: name, endpoint: endpointStepUpResult, key: keyStepUpResult, timeout: patienceResult, next: next, trouble: taskStepNoAnswer, payload: payload}
+}
