@@ -18,6 +18,9 @@ step "scripts of the pages: types, and the committed bundles are what the source
 (cd web && npm ci --no-audit --no-fund && npm run --silent check && npm run --silent build)
 git diff --exit-code -- internal/pages/static internal/sandbox/kosmos/static
 
+step "flows: the files are what their names give"
+bin/kosmoscope flows build --check
+
 step "OpenAPI"
 (cd test/openapi && npm ci --no-audit --no-fund && npm run --silent lint)
 

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -43,7 +44,7 @@ func main() {
 	flag.StringVar(&o.store, "store", "sqlite", "what the bridge keeps its data in: `sqlite|postgres`")
 	flag.StringVar(&o.program, "program", "bin/kosmoscope", "the built `program`")
 	flag.StringVar(&o.readyFile, "ready-file", "", "measure the running demo that wrote this `file`")
-	flag.StringVar(&o.only, "only", "", "measure only this `part`: idv, stepup or engine")
+	flag.StringVar(&o.only, "only", "", "measure only this `part`: idv, stepup, flow or engine")
 	flag.BoolVar(&o.makeDemo, "make-demo", false, "measure instead how long make demo takes in a fresh copy of this checkout")
 	flag.BoolVar(&o.json, "json", false, "print JSON")
 	flag.Parse()
@@ -70,8 +71,8 @@ func (o *options) check() error {
 		return errors.New("--rate must be positive, --duration at least 1s")
 	case o.store != "sqlite" && o.store != "postgres":
 		return fmt.Errorf("--store %q is neither sqlite nor postgres", o.store)
-	case o.only != "" && o.only != "idv" && o.only != "stepup" && o.only != "engine":
-		return fmt.Errorf("--only %q is none of idv, stepup, engine", o.only)
+	case o.only != "" && o.only != "idv" && o.only != "stepup" && o.only != "flow" && o.only != "engine":
+		return fmt.Errorf("--only %q is none of idv, stepup, flow, engine", o.only)
 	case o.store != "sqlite" && o.readyFile != "":
 		return errors.New("a running demo has its store; leave --store away")
 	}
@@ -184,10 +185,20 @@ func (o *options) measure(ctx context.Context, log *os.File, scratch string, r *
 			return err
 		}
 	}
+	if o.part("flow") && (o.store == "sqlite" || o.only != "") { // it has no store of the bridge's
+		if r.Flow, err = o.measureFlow(ctx, log, scratch, stack); err != nil {
+			return err
+		}
+	}
 	if o.part("engine") {
-		r.Engine, err = measureEngine(ctx, stack.EngineURL, engine, photos, progress)
+		r.Engine, err = measureEngine(ctx, stack.EngineURL, engine, photos, o.models(), progress)
 	}
 	return err
+}
+
+// models is where the program looks for them.
+func (o *options) models() string {
+	return cmp.Or(os.Getenv("KOSMOSCOPE_MODELS"), filepath.Join(filepath.Dir(o.program), "models"))
 }
 
 func (o *options) part(name string) bool { return o.only == "" || o.only == name }

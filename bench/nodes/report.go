@@ -19,6 +19,8 @@ const (
 
 	targetStepUpResult = 5.0   // ms, p99
 	targetStepUpAdds   = 15.0  // ms, p99 of the node less p99 of the backend
+	targetFlowNext     = 5.0   // ms, p99
+	targetFlowStart    = 1.0   // s
 	targetOpenExtra    = 50.0  // MB resident more
 	targetOpenCPU      = 100.0 // % of a core
 )
@@ -33,6 +35,7 @@ type report struct {
 	Disk       *diskFigures    `json:"disk,omitempty"`
 	Bridge     bridgeFigures   `json:"bridge"`
 	StepUp     *stepUpFigures  `json:"step_up,omitempty"`
+	Flow       *flowFigures    `json:"flow,omitempty"`
 	EngineIdle float64         `json:"engine_idle_mb,omitempty"`
 	Engine     []engineFigures `json:"engine,omitempty"`
 	FirstPage  *startFigures   `json:"first_page,omitempty"`
@@ -63,6 +66,9 @@ func (r *report) wrong() error {
 	}
 	if s := r.StepUp; s != nil {
 		phases = append(phases, &s.Backend, &s.Nodes, &s.Open.Filling, &s.Open.Callers.phase, &s.Open.Pages.phase)
+	}
+	if r.Flow != nil {
+		phases = append(phases, &r.Flow.Rate)
 	}
 	for _, p := range phases {
 		for _, f := range p.Calls {
@@ -101,6 +107,9 @@ func (r *report) print(out io.Writer) error {
 	}
 	if s := r.StepUp; s != nil {
 		s.print(line)
+	}
+	if r.Flow != nil {
+		r.Flow.print(line)
 	}
 	if len(r.Engine) > 0 {
 		line("")

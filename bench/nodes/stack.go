@@ -41,6 +41,10 @@ type ready struct {
 	} `json:"kosmos"`
 	EngineURL string `json:"engine_url"`
 	Data      string `json:"data"`
+	Descope   *struct {
+		BaseURL   string `json:"base_url"`
+		ProjectID string `json:"project_id"`
+	} `json:"descope"`
 }
 
 func readReady(file string) (r ready, err error) {
@@ -126,12 +130,12 @@ func demo(ctx context.Context, stdout, stderr io.Writer, scratch, dir string, li
 	return file, l, nil
 }
 
-// freePorts finds three neighbours below those that the system gives out itself.
+// freePorts finds five neighbours below those that the system gives out itself.
 func freePorts() (base int, err error) {
 	for range 100 {
-		base = 20000 + 3*mathrand.IntN(4000)
+		base = 20000 + 5*mathrand.IntN(2400)
 		free := true
-		for port := base; port < base+3; port++ {
+		for port := base; port < base+5; port++ {
 			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 			if free = free && err == nil; err == nil {
 				l.Close()
@@ -141,7 +145,7 @@ func freePorts() (base int, err error) {
 			return base, nil
 		}
 	}
-	return 0, errors.New("no three free ports in a row")
+	return 0, errors.New("no five free ports in a row")
 }
 
 // firstPage starts a verification and opens its link as a browser would. It

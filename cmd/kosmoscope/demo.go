@@ -13,7 +13,7 @@ import (
 )
 
 type demoCmd struct {
-	PortBase  int    `default:"7080" help:"First of the three ports used on loopback: bridge, local 1Kosmos, engine."`
+	PortBase  int    `default:"7080" help:"First of the five ports used on loopback: bridge, local 1Kosmos, engine, local Descope, shop."`
 	Data      string `default:"var/demo" type:"path" help:"Folder for everything that is kept."`
 	ReadyFile string `type:"path" help:"Write this file (JSON: addresses and credentials) once all is up."`
 	Models    string `type:"path" env:"KOSMOSCOPE_MODELS" help:"Folder of the checked models (default: models beside the program)."`
@@ -33,6 +33,7 @@ func (c *demoCmd) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
+	stack.app = true
 	if err := stack.start(ctx, c.Models, progress); err != nil {
 		return err
 	}
@@ -55,7 +56,9 @@ func (c *demoCmd) Run(ctx context.Context, s *streams) error {
 	}
 	progress("everything is up")
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "\nVerify yourself (this link is good once, for 30 minutes):\n  %s\n\n", link.SessionURL)
+	fmt.Fprintf(w, "\nOpen the shop, and sign up:\n  %s\n\n", r.AppURL)
+	fmt.Fprintf(w, "Mail arrives, and who signs in next is chosen, on the test panel:\n  %s/lab/\n\n", r.Descope.BaseURL)
+	fmt.Fprintf(w, "Or verify yourself without Descope (this link is good once, for 30 minutes):\n  %s\n\n", link.SessionURL)
 	against := ""
 	if c.ReadyFile != "" {
 		against = " --ready-file " + c.ReadyFile
@@ -64,6 +67,7 @@ func (c *demoCmd) Run(ctx context.Context, s *streams) error {
 	fmt.Fprintf(w, "Bridge\t%s\t(OpenAPI: %s/descope/v1/openapi.json)\n", r.BridgeURL, r.BridgeURL)
 	fmt.Fprintf(w, "Local 1Kosmos\thttps://%s\t(its CA: %s)\n", r.Kosmos.DNS, r.Kosmos.CAFile)
 	fmt.Fprintf(w, "Engine\t%s\n", r.EngineURL)
+	fmt.Fprintf(w, "Local Descope\t%s\t(project %s)\n", r.Descope.BaseURL, r.Descope.ProjectID)
 	fmt.Fprintf(w, "Connector token\t%s\n", r.Connector.Token)
 	fmt.Fprintf(w, "Configuration, logs\t%s\n\n", stack.dir)
 	fmt.Fprintln(w, "Another link:")

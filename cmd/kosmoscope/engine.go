@@ -24,9 +24,12 @@ type engineCmd struct {
 
 // modelsDir is where the cache is kept unless somebody says otherwise: the
 // folder models beside the program.
-func modelsDir(flag string) (string, error) {
-	if flag != "" {
-		return flag, nil
+func modelsDir(flag string) (string, error) { return beside(flag, "models") }
+
+// beside is a folder next to the program, unless another one is given.
+func beside(given, name string) (string, error) {
+	if given != "" {
+		return given, nil
 	}
 	program, err := os.Executable()
 	if err != nil {
@@ -35,7 +38,7 @@ func modelsDir(flag string) (string, error) {
 	if real, err := filepath.EvalSymlinks(program); err == nil {
 		program = real
 	}
-	return filepath.Join(filepath.Dir(program), "models"), nil
+	return filepath.Join(filepath.Dir(program), name), nil
 }
 
 type engineServeCmd struct {

@@ -15,8 +15,10 @@ import (
 )
 
 type sandboxCmd struct {
-	Kosmos sandboxKosmosCmd `cmd:"" help:"Run the local 1Kosmos: the real wire protocol over our engine."`
-	User   userCmd          `cmd:"" help:"Look after the users of the local 1Kosmos, also while it runs."`
+	Kosmos  sandboxKosmosCmd  `cmd:"" help:"Run the local 1Kosmos: the real wire protocol over our engine."`
+	Descope sandboxDescopeCmd `cmd:"" help:"Run the local Descope: flows, users and sessions, with Descope's own web component."`
+	Shop    sandboxShopCmd    `cmd:"" help:"Run the demo application: a shop whose people sign in with Descope."`
+	User    userCmd           `cmd:"" help:"Look after the users of the local 1Kosmos, also while it runs."`
 }
 
 type sandboxKosmosCmd struct {

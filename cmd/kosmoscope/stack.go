@@ -23,24 +23,26 @@ import (
 	"github.com/kosmoscope/kosmoscope/internal/engine/api"
 )
 
-// stack is everything on one machine: engine, local 1Kosmos and bridge, each a
-// child process configured by files in dir.
+// stack is everything on one machine: engine, local 1Kosmos and bridge, and where
+// there are people to play with it local Descope and shop, each a child process
+// configured by files in dir.
 type stack struct {
 	dir      string
 	stepUp   string // liveness of step-ups, of the engine's api
 	ports    ports
 	secrets  secrets
 	children *children
+	app      bool // local Descope and shop run too
 }
 
 // ports are taken from a base, so that two stacks do not meet.
-type ports struct{ Bridge, Kosmos, Engine int }
+type ports struct{ Bridge, Kosmos, Engine, Descope, Shop int }
 
-func portsFrom(base int) ports { return ports{base, base + 1, base + 2} }
+func portsFrom(base int) ports { return ports{base, base + 1, base + 2, base + 3, base + 4} }
 
-// freePorts asks the system for three.
+// freePorts asks the system for them.
 func freePorts() (p ports, err error) {
-	for _, port := range []*int{&p.Bridge, &p.Kosmos, &p.Engine} {
+	for _, port := range []*int{&p.Bridge, &p.Kosmos, &p.Engine, &p.Descope, &p.Shop} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			return p, err
@@ -55,12 +57,14 @@ func freePorts() (p ports, err error) {
 // so that the configuration can name the files.
 type secrets struct {
 	License, V1Token, OAuthSecret, ConnectorToken, HMACToken, HMACSecret string
+	DescopeToken, DescopeHMAC, ManagementKey                             string // of what the local Descope runs
 }
 
 func (s *stack) readSecrets() error {
 	for name, value := range map[string]*string{
 		"license.key": &s.secrets.License, "v1.token": &s.secrets.V1Token, "oauth.secret": &s.secrets.OAuthSecret, "connector.token": &s.secrets.ConnectorToken,
 		"connector-hmac.token": &s.secrets.HMACToken, "connector-hmac.secret": &s.secrets.HMACSecret,
+		"descope.token": &s.secrets.DescopeToken, "descope-hmac.secret": &s.secrets.DescopeHMAC, "descope-management.key": &s.secrets.ManagementKey,
 	} {
 		b, err := os.ReadFile(s.path(name))
 		if errors.Is(err, fs.ErrNotExist) {
@@ -85,6 +89,17 @@ type ready struct {
 	Kosmos        readyKosmos    `json:"kosmos"`
 	EngineURL     string         `json:"engine_url"`
 	Data          string         `json:"data"`
+
+	// Where the demo runs them.
+	Descope *readyDescope `json:"descope,omitempty"`
+	AppURL  string        `json:"app_url,omitempty"`
+}
+
+// readyDescope is the local Descope's project.
+type readyDescope struct {
+	BaseURL       string `json:"base_url"`
+	ProjectID     string `json:"project_id"`
+	ManagementKey string `json:"management_key"`
 }
 
 type readyConnector struct {
@@ -118,6 +133,8 @@ const (
 	oauthClient  = "kosmoscope"
 	workflow     = "wf-local-liveid"
 	workflowNode = "liveid"
+
+	projectID = "P2kosmoscopelocalproject0000" // 28 characters, as Descope's are
 )
 
 //go:embed stack.yaml.tmpl
@@ -145,9 +162,19 @@ func newStack(dir string, p ports, stepUp string) (*stack, error) {
 	if err != nil {
 		return nil, err
 	}
+	descope, err := json.MarshalIndent(s.descopeConfig(), "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	shop, err := json.MarshalIndent(s.shopConfig(), "", "  ")
+	if err != nil {
+		return nil, err
+	}
 	return s, errors.Join(
 		os.WriteFile(s.path("kosmoscope.yaml"), []byte(config.String()), 0o600),
 		os.WriteFile(s.path("kosmos.json"), append(kosmos, '\n'), 0o600),
+		os.WriteFile(s.path("descope.json"), append(descope, '\n'), 0o600),
+		os.WriteFile(s.path("shop.json"), append(shop, '\n'), 0o600),
 	)
 }
 
@@ -155,6 +182,8 @@ func (s *stack) path(name string) string { return filepath.Join(s.dir, name) }
 func (s *stack) dns() string             { return fmt.Sprintf("localhost:%d", s.ports.Kosmos) }
 func (s *stack) bridgeURL() string       { return fmt.Sprintf("http://localhost:%d", s.ports.Bridge) }
 func (s *stack) engineURL() string       { return fmt.Sprintf("http://127.0.0.1:%d", s.ports.Engine) }
+func (s *stack) descopeURL() string      { return fmt.Sprintf("http://localhost:%d", s.ports.Descope) }
+func (s *stack) shopURL() string         { return fmt.Sprintf("http://localhost:%d", s.ports.Shop) }
 func (s *stack) caFile() string          { return filepath.Join(s.dir, "kosmos", "ca.pem") }
 
 func (s *stack) view() map[string]any {
@@ -162,11 +191,12 @@ func (s *stack) view() map[string]any {
 		"URL": s.bridgeURL(), "Port": s.ports.Bridge, "DNS": s.dns(), "Community": community,
 		"Still": dvcStill, "Passive": dvcPassive, "Active": dvcActive,
 		"StepUpTTL": s.stepUpTTL(), "WithoutLiveness": s.stepUp == api.LivenessNone,
+		"DescopeURL": s.descopeURL(), "ProjectID": projectID, "ShopURL": s.shopURL(),
 	}
 }
 
 func (s *stack) ready() ready {
-	return ready{
+	r := ready{
 		BridgeURL:     s.bridgeURL(),
 		Connector:     readyConnector{Token: s.secrets.ConnectorToken},
 		ConnectorHMAC: readyConnector{Token: s.secrets.HMACToken, HMACSecret: s.secrets.HMACSecret},
@@ -179,12 +209,20 @@ func (s *stack) ready() ready {
 		},
 		EngineURL: s.engineURL(), Data: s.dir,
 	}
+	if s.app {
+		r.Descope, r.AppURL = &readyDescope{s.descopeURL(), projectID, s.secrets.ManagementKey}, s.shopURL()
+	}
+	return r
 }
 
-// start runs the three processes and waits until each answers. models is the
-// folder of the checked models, "" for the usual place.
+// start runs the processes and waits until each answers. models is the folder of
+// the checked models, "" for the usual place.
 func (s *stack) start(ctx context.Context, models string, progress func(string)) (err error) {
-	for name, port := range map[string]int{"bridge": s.ports.Bridge, "local 1Kosmos": s.ports.Kosmos, "engine": s.ports.Engine} {
+	taken := map[string]int{"bridge": s.ports.Bridge, "local 1Kosmos": s.ports.Kosmos, "engine": s.ports.Engine}
+	if s.app {
+		taken["local Descope"], taken["shop"] = s.ports.Descope, s.ports.Shop
+	}
+	for name, port := range taken {
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
 			return hint(fmt.Errorf("port %d for the %s is taken", port, name), "choose other ports with --port-base, or end the program that uses it")
@@ -229,7 +267,26 @@ func (s *stack) start(ctx context.Context, models string, progress func(string))
 	if err := s.children.start("bridge", "serve", "--config", s.path("kosmoscope.yaml")); err != nil {
 		return err
 	}
-	return s.children.ready(ctx, plain, "bridge", s.bridgeURL()+"/healthz")
+	if err := s.children.ready(ctx, plain, "bridge", s.bridgeURL()+"/healthz"); err != nil || !s.app {
+		return err
+	}
+
+	progress("starting the local Descope")
+	if err := s.children.start("descope", "sandbox", "descope", "--config", s.path("descope.json")); err != nil {
+		return err
+	}
+	if err := s.children.ready(ctx, plain, "descope", s.descopeURL()+"/healthz"); err != nil {
+		return err
+	}
+	if err := s.bootstrapDescope(ctx, plain); err != nil {
+		return err
+	}
+
+	progress("starting the shop")
+	if err := s.children.start("shop", "sandbox", "shop", "--config", s.path("shop.json")); err != nil {
+		return err
+	}
+	return s.children.ready(ctx, plain, "shop", s.shopURL()+"/healthz")
 }
 
 // waitForCA gives a client that trusts the local 1Kosmos, as soon as that has

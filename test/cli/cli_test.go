@@ -54,6 +54,7 @@ func TestScripts(t *testing.T) {
 		skip(t, fmt.Errorf("no models, so nothing can be verified: %w", err))
 	}
 	t.Setenv("KOSMOSCOPE_MODELS", cache)
+	t.Setenv("KOSMOSCOPE_WEB", webDir(t))
 	ready := demo(t, kosmoscope, work)
 
 	testscript.Run(t, testscript.Params{
@@ -205,6 +206,20 @@ func skip(t *testing.T, why error) {
 	t.Skip(why)
 }
 
+// webDir is where make build leaves Descope's web component.
+func webDir(t *testing.T) string {
+	t.Helper()
+	dir := os.Getenv("KOSMOSCOPE_WEB")
+	if dir == "" {
+		dir = "../../bin/web"
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 // demo starts `kosmoscope demo`, and at the end ends it as Ctrl-C would and sees
 // that it goes cleanly.
 func demo(t *testing.T, kosmoscope, work string) (readyFile string) {
@@ -249,12 +264,12 @@ func demo(t *testing.T, kosmoscope, work string) (readyFile string) {
 	}
 }
 
-// freeBase finds three free ports in a row.
+// freeBase finds five free ports in a row.
 func freeBase(t *testing.T) int {
 	t.Helper()
 	for base := 21000; base < 30000; base += 7 {
 		free := true
-		for i := range 3 {
+		for i := range 5 {
 			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", base+i))
 			if err != nil {
 				free = false
@@ -266,6 +281,6 @@ func freeBase(t *testing.T) int {
 			return base
 		}
 	}
-	t.Fatal("no three free ports in a row")
+	t.Fatal("no five free ports in a row")
 	return 0
 }

