@@ -99,6 +99,7 @@ func New(o Options) (http.Handler, error) {
 		return nil, err
 	}
 	mux.HandleFunc(HealthPath, d.get("application/json", health))
+	mux.HandleFunc(Prefix+"healthz", d.get("application/json", health)) // for Descope's test panel, whose base URL is Prefix
 	mux.HandleFunc("/", d.page(func(call *call) {
 		call.fail(http.StatusNotFound, &proof.Error{
 			Code: proof.CodeNotFound, Reason: proof.ReasonInvalidRequest, Message: "there is nothing at this path; see " + Prefix + "openapi.json",

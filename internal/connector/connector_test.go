@@ -623,10 +623,12 @@ func TestLargeAnswer(t *testing.T) {
 
 func TestHealth(t *testing.T) {
 	h := handler(t, &core{}, nil)
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequest("GET", "/healthz", nil))
-	if w.Code != 200 || w.Body.String() != `{"status":"ok","version":"1.2.3"}` || w.Header().Get("Content-Type") != "application/json" {
-		t.Errorf("%d %s", w.Code, w.Body)
+	for _, path := range []string{"/healthz", "/descope/v1/healthz"} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		if w.Code != 200 || w.Body.String() != `{"status":"ok","version":"1.2.3"}` || w.Header().Get("Content-Type") != "application/json" {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
 	}
 }
 

@@ -53,7 +53,7 @@ func New(baseURL, project string, client *http.Client, now func() time.Time) *Ve
 // fetched.
 func (v *Verifier) Verify(ctx context.Context, token string) (*Session, error) {
 	// Descope's keys are RSA or elliptic; which, the key says and not the token.
-	if _, err := jose.ParseSigned(token, []jose.SignatureAlgorithm{jose.RS256, jose.ES256, jose.ES384}); err != nil {
+	if _, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.RS256, jose.ES256, jose.ES384}); err != nil {
 		return nil, ErrInvalid
 	}
 	payload, err := v.keys.VerifySignature(ctx, token)
