@@ -242,10 +242,7 @@ func (s *server) fail(w http.ResponseWriter, err error) {
 		s.log.Error("flow", "error", err)
 		p = errInside
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(p.Status)
-	_ = json.NewEncoder(w).Encode(map[string]string{"errorCode": p.Code, "errorDescription": description(p.Code), "errorMessage": p.Message})
+	p.Answer(w, description(p.Code))
 }
 
 // description says in two words what a code is, for whoever reads the console.

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/image/math/f64"
 
 	"github.com/kosmoscope/kosmoscope/internal/engine/api"
+	"github.com/kosmoscope/kosmoscope/internal/sandbox/seal"
 )
 
 // judgeSoon judges a session in the background, a bounded number at a time. It
@@ -52,13 +53,13 @@ func (s *Server) judge(ctx context.Context, id string) error {
 		photos, err = s.store.photos(ctx, id, true)
 	}
 	if err == nil && v.Request == nil {
-		err = errUnsealed
+		err = seal.Err
 	}
 	var live *api.Liveness
 	if err == nil && sequenced(v) {
 		live, _, err = s.store.evidence(ctx, id)
 	}
-	if errors.Is(err, errUnsealed) || err != nil && v != nil && !s.now().Before(v.Expires) {
+	if errors.Is(err, seal.Err) || err != nil && v != nil && !s.now().Before(v.Expires) {
 		return s.lost(ctx, id, v, err)
 	}
 	if err != nil {
@@ -73,7 +74,7 @@ func (s *Server) judge(ctx context.Context, id string) error {
 	}
 	for {
 		err := s.conclude(ctx, v, photos, report, reason, module)
-		if errors.Is(err, errUnsealed) {
+		if errors.Is(err, seal.Err) {
 			return s.lost(ctx, id, v, err)
 		}
 		if !errors.Is(err, errMoved) {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/kosmoscope/kosmoscope/internal/engine/api"
+	"github.com/kosmoscope/kosmoscope/internal/sandbox/seal"
 )
 
 // A live sequence shows that a living person is in front of the camera: the
@@ -483,12 +484,12 @@ func (s *store) sequence(ctx context.Context, q queryer, owner string) (*sequenc
 	return v, nil
 }
 
-// evidence reads a sequence that is done, as the engine wants it. errUnsealed if
+// evidence reads a sequence that is done, as the engine wants it. seal.Err if
 // there is none, or a part of it does not open.
 func (s *store) evidence(ctx context.Context, owner string) (*api.Liveness, *sequence, error) {
 	q, err := s.sequence(ctx, s.db, owner)
 	if errors.Is(err, errNoSequence) || err == nil && !q.done() {
-		return nil, nil, fmt.Errorf("sequence: %w", errUnsealed)
+		return nil, nil, fmt.Errorf("sequence: %w", seal.Err)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -519,7 +520,7 @@ func (s *store) evidence(ctx context.Context, owner string) (*api.Liveness, *seq
 		return nil, nil, fmt.Errorf("frames: %w", err)
 	}
 	if len(l.Frames) != len(q.Frames) {
-		return nil, nil, fmt.Errorf("frames: %w", errUnsealed)
+		return nil, nil, fmt.Errorf("frames: %w", seal.Err)
 	}
 	return l, q, nil
 }

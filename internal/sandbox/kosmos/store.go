@@ -11,6 +11,8 @@ import (
 	"time"
 
 	_ "modernc.org/sqlite" // the driver
+
+	"github.com/kosmoscope/kosmoscope/internal/sandbox/seal"
 )
 
 // store is the server's memory: one SQLite database with one connection, so
@@ -145,7 +147,7 @@ func openStore(ctx context.Context, dir string) (*store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
-	seal, err := openSealer(filepath.Join(dir, sealKeyName))
+	key, err := seal.OpenFile(filepath.Join(dir, sealKeyName))
 	if err != nil {
 		return nil, err
 	}
@@ -169,7 +171,7 @@ func openStore(ctx context.Context, dir string) (*store, error) {
 			return nil, fmt.Errorf("database schema: %w", err)
 		}
 	}
-	return &store{db, seal}, nil
+	return &store{db, sealer{key}}, nil
 }
 
 func (s *store) update(ctx context.Context, fn func(tx *sql.Tx) error) error {
@@ -232,7 +234,7 @@ func openJSON(k sealer, place string, sealed []byte, v any) error {
 		return err
 	}
 	if json.Unmarshal(b, v) != nil { // its error may quote the value
-		return fmt.Errorf("%s: %w", column(place), errUnsealed)
+		return fmt.Errorf("%s: %w", column(place), seal.Err)
 	}
 	return nil
 }

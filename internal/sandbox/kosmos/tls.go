@@ -16,6 +16,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/kosmoscope/kosmoscope/internal/sandbox/seal"
 )
 
 const (
@@ -46,7 +48,7 @@ func authority(dir string, hosts []string, now time.Time) (tls.Certificate, erro
 		}
 	}
 	public := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.Leaf.Raw})
-	if err := writePrivate(filepath.Join(dir, caFileName), public); err != nil {
+	if err := seal.WriteFile(filepath.Join(dir, caFileName), public); err != nil {
 		return tls.Certificate{}, fmt.Errorf("certificate authority: %w", err)
 	}
 	pool := x509.NewCertPool()
@@ -147,7 +149,7 @@ func issue(file string, t *x509.Certificate, parent *tls.Certificate) (tls.Certi
 	}
 	both := append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}),
 		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
-	if err := writePrivate(file, both); err != nil {
+	if err := seal.WriteFile(file, both); err != nil {
 		return tls.Certificate{}, fmt.Errorf("certificate: %w", err)
 	}
 	return loadPair(file)

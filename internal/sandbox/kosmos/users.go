@@ -20,6 +20,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/kosmoscope/kosmoscope/blockid"
+	"github.com/kosmoscope/kosmoscope/internal/sandbox/seal"
 )
 
 // userSchema holds the users and their wallets. What is personal of a user is
@@ -459,7 +460,7 @@ func (a *account) open() (*wallet, error) {
 	case 4:
 		w.References, w.Anchors = faces[:2:2], faces[2:]
 	default:
-		return nil, fmt.Errorf("wallets.faces: %w", errUnsealed)
+		return nil, fmt.Errorf("wallets.faces: %w", seal.Err)
 	}
 	var k sealedKey
 	if err := openJSON(a.data, "wallets/key/"+a.UID, a.key, &k); err != nil {
@@ -467,7 +468,7 @@ func (a *account) open() (*wallet, error) {
 	}
 	var err error
 	if w.Key, err = blockid.ParsePrivateKey(k.Curve, k.Key); err != nil {
-		return nil, fmt.Errorf("wallets.key: %w", errUnsealed)
+		return nil, fmt.Errorf("wallets.key: %w", seal.Err)
 	}
 	return w, nil
 }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 
 	_ "modernc.org/sqlite" // the driver
+
+	"github.com/kosmoscope/kosmoscope/internal/sandbox/seal"
 )
 
 const schema = `
@@ -43,7 +45,7 @@ type change struct {
 // store keeps what is in memory for the next start. A nil store keeps nothing.
 type store struct {
 	db   *sql.DB
-	seal sealer
+	seal seal.Sealer
 }
 
 // openStore opens the database of a directory. It is one process's alone.
@@ -51,7 +53,7 @@ func openStore(ctx context.Context, dir string) (*store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
-	seal, err := openSealer(filepath.Join(dir, "seal.key"))
+	key, err := seal.OpenFile(filepath.Join(dir, "seal.key"))
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +77,7 @@ func openStore(ctx context.Context, dir string) (*store, error) {
 		_ = db.Close()
 		return nil, fmt.Errorf("database %s (is another process using it?): %w", file, err)
 	}
-	return &store{db, seal}, nil
+	return &store{db, key}, nil
 }
 
 func (s *store) close() error {
@@ -114,7 +116,7 @@ func (s *store) write(ctx context.Context, tx *sql.Tx, c change) error {
 		if err != nil {
 			return err
 		}
-		sealed = s.seal.seal(c.place(), plain)
+		sealed = s.seal.Seal(c.place(), plain)
 	}
 	var err error
 	switch {
@@ -155,7 +157,7 @@ func (s *store) load(ctx context.Context, take func(c change, plain []byte) erro
 			if err != nil {
 				return fmt.Errorf("database: %w", err)
 			}
-			plain, err := s.seal.open(c.place(), sealed)
+			plain, err := s.seal.Open(c.place(), sealed)
 			if err == nil {
 				err = take(c, plain)
 			}

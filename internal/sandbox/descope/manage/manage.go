@@ -217,10 +217,7 @@ func (s *server) fail(w http.ResponseWriter, err error) {
 		s.log.Error("manage", "error", err)
 		p = errInside
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(p.Status)
-	_ = json.NewEncoder(w).Encode(map[string]string{"errorCode": p.Code, "errorDescription": description(p), "errorMessage": p.Message})
+	p.Answer(w, description(p))
 }
 
 // description says in a few words what a code is, for whoever reads a log.

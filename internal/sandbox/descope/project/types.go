@@ -1,7 +1,9 @@
 package project
 
 import (
+	"encoding/json"
 	"errors"
+	"net/http"
 	"net/netip"
 	"time"
 )
@@ -131,6 +133,15 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() error { return e.Cause }
+
+// Answer writes it as all of Descope's APIs do. description says in a few words what
+// the code is, for whoever reads a console.
+func (e *Error) Answer(w http.ResponseWriter, description string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(e.Status)
+	_ = json.NewEncoder(w).Encode(map[string]string{"errorCode": e.Code, "errorDescription": description, "errorMessage": e.Message})
+}
 
 // Is reports whether target is an Error of the same code.
 func (e *Error) Is(target error) bool {

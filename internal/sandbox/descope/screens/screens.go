@@ -304,10 +304,5 @@ func (s *server) write(w http.ResponseWriter, r *http.Request, kind string, b []
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(b))
 }
 
-// fail answers an error as all of Descope's APIs do.
-func (s *server) fail(w http.ResponseWriter, p *project.Error) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(p.Status)
-	_ = json.NewEncoder(w).Encode(map[string]string{"errorCode": p.Code, "errorDescription": "Page not served", "errorMessage": p.Message})
-}
+// fail answers an error.
+func (s *server) fail(w http.ResponseWriter, p *project.Error) { p.Answer(w, "Page not served") }
