@@ -26,8 +26,8 @@ type flowFigures struct {
 }
 
 const (
-	flowRate = 500 // calls a second of next
-	flowID   = "kosmos-step-up"
+	flowRate = 500                      // calls a second of next
+	flowID   = "kosmos-proof-on-signup" // takes addresses that nobody has used
 )
 
 // flowDoor is what a browser needs to run a flow.
@@ -208,6 +208,6 @@ func ownDescope(scratch, file string) (config, base string, err error) {
 }
 
 func (f *flowFigures) print(line func(format string, args ...any)) {
-	line("\nlocal Descope: up after %.2f s (%s)", f.Start, verdict(f.Start, targetFlowStart, "s"))
+	line("\nlocal Descope (below in the place of the bridge): up after %.2f s (%s)", f.Start, verdict(f.Start, targetFlowStart, "s"))
 	f.Rate.print(line, map[string]float64{"next": targetFlowNext})
 }
