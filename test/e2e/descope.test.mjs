@@ -299,3 +299,22 @@ test("what a next loses on its way is not done twice", async () => {
   await arrived(page);
   assert.equal((await session(context)).sub, userId);
 });
+
+// Chromium sends a request again by itself when its connection is cut.
+test("an answer that is lost on its way: the work is done once, and the person goes on", async () => {
+  const lab = async (path) => (await fetch(`${w.ready.descope.base_url}/lab/api/${path}`)).json();
+  const mails = async () => (await lab("mail")).filter((m) => m.to === email).length;
+  const context = await w.browser();
+  await from(context, {});
+  const page = await context.newPage();
+  await page.goto(`${w.ready.app_url}/login`);
+  await page.getByLabel("E-mail address").fill(email);
+  const before = await mails();
+  await fault({ target: "runtime:next", kind: "lost", count: 1 });
+  await button(page, "Continue").click();
+  await shown(page, "Check your e-mail");
+  assert.deepEqual(await lab("faults"), [], "an answer was lost");
+  assert.equal(await mails(), before + 1);
+  await enter(page, email);
+  await shown(page, "Show that it is you"); // a browser that nobody knows
+});
