@@ -35,7 +35,8 @@ export KOSMOSCOPE_REQUIRE_MODELS=1 KOSMOSCOPE_MODELS="$PWD/bin/models" KOSMOSCOP
 go test -race -timeout 20m ./...
 
 step "with the networks, what takes too long under the race detector"
-go test -timeout 20m -run 'Takeover|ForReal|Real|Gate|Actions|Covered' ./internal/sandbox/kosmos ./internal/engine/...
+go test -timeout 20m -run 'Takeover|ForReal|Real|Gate|Actions|Covered|Portrait|Conditions' ./internal/sandbox/kosmos ./internal/engine/...
+go test -count=1 ./internal/engine/barcode
 
 step "in a real browser"
 scripts/e2e.sh

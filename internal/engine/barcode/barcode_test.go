@@ -61,6 +61,9 @@ func back(t *testing.T, r *barcode.Reader, l specimen.Licence) image.Image {
 }
 
 func TestRead(t *testing.T) {
+	if raced {
+		t.Skip("too many pictures for the race detector")
+	}
 	r := reader(t)
 	l := specimen.USLicence(nil)
 	flat := back(t, r, l)
@@ -200,6 +203,9 @@ func TestEncode(t *testing.T) {
 // TestNoise: no made-up picture breaks the reader or is read as something. A fuzz
 // target would be too slow: instrumented, one read takes seconds.
 func TestNoise(t *testing.T) {
+	if raced {
+		t.Skip("too many pictures for the race detector")
+	}
 	r := reader(t)
 	random := rand.New(rand.NewPCG(417, 1))
 	for i := range 24 {

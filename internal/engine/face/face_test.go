@@ -265,6 +265,9 @@ func selfie(img *image.RGBA, f face.Face, side int, fill, degrees float64) *imag
 }
 
 func TestOneFaceUnderOtherConditionsStillMatches(t *testing.T) {
+	if raced {
+		t.Skip("too many pictures for the race detector")
+	}
 	e := open(t, face.SetFull)
 	img := sample(t, 6)
 	for i, f := range detect(t, e, img) {
@@ -485,6 +488,9 @@ func passportPhoto(img *image.RGBA, f face.Face) *image.RGBA {
 }
 
 func TestPortrait(t *testing.T) {
+	if raced {
+		t.Skip("too many pictures for the race detector")
+	}
 	e := open(t, face.SetFull)
 	img := sample(t, 6)
 	faces := detect(t, e, img)
