@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import assert from "node:assert/strict";
 import { chromium } from "playwright-core";
+import { still } from "./still.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const root = resolve(here, "../..");
@@ -167,9 +168,7 @@ export function lookEverywhere(page, name) {
 const theirs = (violation, node) => violation.id === "nested-interactive" && node.html.startsWith("<descope-button ");
 
 async function accessible(page, name) {
-  // What fades in, or changes its colours, has no contrast until it is there.
-  await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
-  await page.waitForFunction(() => document.getAnimations().every((a) => a.playState === "finished" || a.effect?.getTiming().iterations === Infinity));
+  await still(page);
   await page.evaluate(axe);
   const { violations } = await page.evaluate(() => globalThis.axe.run());
   const found = violations.flatMap((v) => v.nodes.filter((n) => !theirs(v, n)).map((n) => `${v.id}: ${n.target.flat().join(" ")} ${n.failureSummary}`));

@@ -10,6 +10,7 @@ import { dirname, join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
+import { still } from "./still.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const root = resolve(here, "../..");
@@ -50,8 +51,7 @@ async function lookEverywhere(page, name) {
       const as = `${name}-${device}-${scheme}`;
       await page.emulateMedia({ colorScheme: scheme });
       await page.setViewportSize({ width, height });
-      // The colours of a button take a moment to change.
-      await page.waitForFunction(() => document.getAnimations().every((a) => a.effect?.getTiming().iterations === Infinity || a.playState === "finished"));
+      await still(page);
       const { violations } = await page.evaluate(() => globalThis.axe.run());
       const found = violations.flatMap((v) => v.nodes.map((n) => `${v.id}: ${n.target.flat().join(" ")} ${n.html} ${n.failureSummary}`));
       assert.deepEqual(found.filter((f) => !theirs.some((t) => t.test(f))), [], `accessibility of ${as}`);
