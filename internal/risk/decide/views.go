@@ -137,3 +137,22 @@ type Affected struct {
 	Now      Tally  `json:"now"`
 	Draft    Tally  `json:"draft"`
 }
+
+// Ended is what became of the word on how a login ended.
+type Ended struct {
+	DecisionID string
+	Outcome    string
+	Learned    bool   // device, network and place are familiar now
+	Why        string // if not learned, why not; a stable code
+}
+
+// ListFilter chooses decisions for a list.
+type ListFilter struct {
+	Application *string
+	User        string // the user identifier, exactly
+	Verdict     risk.Verdict
+	Outcome     string
+	Since       time.Time
+	Cursor      string // of the page before; empty: the first
+	Limit       int    // 1 to 200; 0: 50
+}

@@ -136,3 +136,10 @@ type Step struct {
 	OnPath  bool     `json:"on_path"` // it has a part in the decision
 	Message string   `json:"message,omitempty"`
 }
+
+// Change is one difference between two documents, in words.
+type Change struct {
+	Kind string `json:"kind"` // added, removed, changed
+	Node string `json:"node,omitempty"`
+	Text string `json:"text"`
+}
