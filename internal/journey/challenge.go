@@ -50,7 +50,7 @@ func (s *Service) StartChallenge(ctx context.Context, c proof.Caller, r Challeng
 	}
 
 	// Before 1Kosmos is troubled: is it a repetition, and is there room?
-	subject, fresh, err := s.subject(ctx, c.Tenant, r.Request.UserIdentifier)
+	subject, fresh, err := s.Subject(ctx, c.Tenant, r.Request.UserIdentifier)
 	if err != nil {
 		return ChallengeStarted{}, err
 	}
@@ -107,7 +107,7 @@ func (s *Service) StartChallenge(ctx context.Context, c proof.Caller, r Challeng
 	}
 	for try := range 8 {
 		if try > 0 { // whether what was read above still holds, the transaction sees
-			if subject, fresh, err = s.subject(ctx, c.Tenant, r.Request.UserIdentifier); err != nil {
+			if subject, fresh, err = s.Subject(ctx, c.Tenant, r.Request.UserIdentifier); err != nil {
 				return ChallengeStarted{}, err
 			}
 		}
@@ -305,7 +305,7 @@ func reached(tx Tx, tenant, name string, l Limit, now time.Time, key []byte) (*f
 func (s *Service) openStepUp(c proof.Caller, ch *proof.Challenge, r proof.ChallengeRequest) OpenStepUp {
 	return OpenStepUp{
 		Challenge: ch.ID, Deadline: ch.ExpiresAt, PageURL: s.PublicURL + "/c/" + ch.ID, ReturnURL: s.PublicURL + "/c/return",
-		Application: c.Application, MaskedAccount: mask(r.UserIdentifier), Request: r,
+		Application: c.Application, MaskedAccount: Mask(r.UserIdentifier), Request: r,
 	}
 }
 

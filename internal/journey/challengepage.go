@@ -295,7 +295,7 @@ func (s *Service) showChallenge(c *proof.Challenge, subject *proof.Subject, brow
 	if err := s.openJSON(subject, c, "request", c.SealedRequest, &r); err != nil {
 		return ChallengeView{}, err
 	}
-	v.MaskedAccount, v.Transaction, v.ReasonCode = mask(r.UserIdentifier), r.Transaction, r.ReasonCode
+	v.MaskedAccount, v.Transaction, v.ReasonCode = Mask(r.UserIdentifier), r.Transaction, r.ReasonCode
 	if now.Status.Terminal() || c.SealedSession == nil || s.sessionOver(c) {
 		return v, nil
 	}

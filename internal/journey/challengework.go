@@ -268,6 +268,11 @@ func (s *Service) finishChallenge(tx Tx, c *proof.Challenge, actor string, v pro
 			return err
 		}
 	}
+	if s.OnVerdict != "" && c.DecisionID != "" && (c.Status == proof.ChallengeMatch || c.Status == proof.ChallengeNoMatch) {
+		if err := s.enqueue(tx, c.Tenant, s.OnVerdict, c.ID, s.Now()); err != nil {
+			return err
+		}
+	}
 	var retention time.Duration // of a tenant that is configured no longer: none
 	if tenant, ok := s.tenants[c.Tenant]; ok {
 		retention = tripOfChallenge(c).keep(tenant)
@@ -314,7 +319,7 @@ func (s *Service) PurgeChallenge(ctx context.Context, j proof.Job) (time.Time, e
 		return true, s.auditChallenge(tx, c, "job", "challenge.purged", "", nil)
 	})
 	if err == nil {
-		err = s.forgetIfNothingIsLeft(ctx, j.Tenant, subject)
+		err = s.ForgetIfNothingIsLeft(ctx, j.Tenant, subject)
 	}
 	if errors.Is(err, errLinkEnded) || errors.Is(err, proof.ErrNotFound) {
 		return time.Time{}, nil

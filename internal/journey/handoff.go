@@ -286,7 +286,7 @@ func (s *Service) show(v *proof.Verification, subject *proof.Subject, browser st
 		if err != nil {
 			return HandoffView{}, err
 		}
-		h.MaskedAccount = mask(string(identifier))
+		h.MaskedAccount = Mask(string(identifier))
 	}
 	if v.Status == proof.InProgress {
 		u, err := s.Vault.Open(subject.WrappedKey, place(v, "upstream_url"), v.Upstream.SealedURL)
@@ -298,9 +298,9 @@ func (s *Service) show(v *proof.Verification, subject *proof.Subject, browser st
 	return h, nil
 }
 
-// mask shows enough of an account for its owner to recognise it and not enough
+// Mask shows enough of an account for its owner to recognise it and not enough
 // for anybody else to learn it.
-func mask(account string) string {
+func Mask(account string) string {
 	const dots = "•••"
 	name, domain, mail := strings.Cut(account, "@")
 	first, size := utf8.DecodeRuneInString(name)

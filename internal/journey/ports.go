@@ -41,6 +41,9 @@ type Tx interface {
 	// the sealed columns and keyed hashes of everything that belongs to it.
 	EraseSubject(tenant, id string, at time.Time) error
 
+	// Remembered reports whether something about the subject's logins is remembered.
+	Remembered(tenant, subject string) (bool, error)
+
 	Verification(tenant, id string) (*proof.Verification, error)
 	// TenantOfVerification finds whose verification an id is, for browsers, which
 	// know an id and a secret but no tenant.

@@ -99,9 +99,12 @@ type Options struct {
 	Callers        func(tenant, id string) (proof.Caller, bool)
 	PublicURL      string // our own origin, e.g. https://bridge.example.com, no trailing slash
 	ConsentVersion string // version of the text that people consent to, recorded with each consent
-	Now            func() time.Time
-	Wake           func() // called after a commit that queued a job due soon; may be nil
-	Logger         *slog.Logger
+	// OnVerdict is the kind of job that is queued, with the challenge's id as its key, when a
+	// challenge that names a decision has ended in match or no_match; empty: none.
+	OnVerdict string
+	Now       func() time.Time
+	Wake      func() // called after a commit that queued a job due soon; may be nil
+	Logger    *slog.Logger
 }
 
 // Service carries out the use cases. It is safe for concurrent use.
@@ -196,7 +199,7 @@ func (s *Service) Start(ctx context.Context, c proof.Caller, r StartRequest) (St
 		// Keys are made and values sealed before the transaction, because there is one writer.
 		var subject *proof.Subject
 		var fresh bool
-		if subject, fresh, err = s.subject(ctx, c.Tenant, r.Request.UserIdentifier); err != nil {
+		if subject, fresh, err = s.Subject(ctx, c.Tenant, r.Request.UserIdentifier); err != nil {
 			return Started{}, err
 		}
 		v.Subject = subject.ID
@@ -325,9 +328,9 @@ func join[T ~string](list []T) string {
 	return strings.Join(s, ", ")
 }
 
-// subject finds the subject of a user identifier or prepares a new one. Without
-// an identifier it is always a new, pairwise one.
-func (s *Service) subject(ctx context.Context, tenant, identifier string) (_ *proof.Subject, fresh bool, err error) {
+// Subject finds the subject of a user identifier or prepares a new one, which is fresh
+// and still to be inserted. Without an identifier it is always a new, pairwise one.
+func (s *Service) Subject(ctx context.Context, tenant, identifier string) (_ *proof.Subject, fresh bool, err error) {
 	var lookup []byte
 	if identifier != "" {
 		lookup = s.lookup(tenant, identifier)

@@ -312,7 +312,7 @@ func (s *Service) Purge(ctx context.Context, j proof.Job) (time.Time, error) {
 		return true, s.audit(tx, v.Tenant, "job", "verification.purged", v.ID, "", nil)
 	})
 	if err == nil {
-		err = s.forgetIfNothingIsLeft(ctx, j.Tenant, subject)
+		err = s.ForgetIfNothingIsLeft(ctx, j.Tenant, subject)
 	}
 	if errors.Is(err, errLinkEnded) || errors.Is(err, proof.ErrNotFound) {
 		return time.Time{}, nil
@@ -320,9 +320,9 @@ func (s *Service) Purge(ctx context.Context, j proof.Job) (time.Time, error) {
 	return time.Time{}, err
 }
 
-// forgetIfNothingIsLeft erases a subject when nothing needs it: no verification or
-// challenge with data, no assurance in force.
-func (s *Service) forgetIfNothingIsLeft(ctx context.Context, tenant, id string) error {
+// ForgetIfNothingIsLeft erases a subject when nothing needs it: no verification or
+// challenge with data, no assurance in force, no logins that are remembered.
+func (s *Service) ForgetIfNothingIsLeft(ctx context.Context, tenant, id string) error {
 	return s.update(ctx, func(tx Tx) error {
 		subject, err := tx.Subject(tenant, id)
 		if err != nil || !subject.ErasedAt.IsZero() {
@@ -339,6 +339,9 @@ func (s *Service) forgetIfNothingIsLeft(ctx context.Context, tenant, id string) 
 		if slices.ContainsFunc(verifications, func(v *proof.Verification) bool { return v.PurgedAt.IsZero() }) ||
 			slices.ContainsFunc(challenges, func(c *proof.Challenge) bool { return c.PurgedAt.IsZero() }) {
 			return nil
+		}
+		if kept, err := tx.Remembered(tenant, id); err != nil || kept {
+			return err
 		}
 		granted, err := tx.AssurancesOf(tenant, subject.ID)
 		if err != nil {

@@ -269,6 +269,7 @@ var sentences = map[proof.Reason]Sentence{
 	proof.ReasonUploadReplayed:   {"This photo was sent before.", "Take a new one."},
 	proof.ReasonSessionEnded:     {"The page for the photo has ended.", "Go back to the page that you came from: it has a new one, or says how it went."},
 	proof.ReasonUnknownChallenge: {"This request does not exist, or no longer.", "Start again in the application."},
+	proof.ReasonUnknownDecision:  {"This request does not exist, or no longer.", "Start again in the application."},
 	proof.ReasonChallengeUsed:    {"This request was for a sign-in that is over.", "Start again in the application."},
 
 	proof.ReasonModelsMissing:       internal,

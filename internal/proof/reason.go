@@ -62,6 +62,7 @@ const (
 	ReasonSessionEnded     Reason = "session_ended"      // the page that takes the photo has ended: answered, or too late
 	ReasonUnknownChallenge Reason = "unknown_challenge"
 	ReasonChallengeUsed    Reason = "challenge_used" // the match was for a login that is over
+	ReasonUnknownDecision  Reason = "unknown_decision"
 )
 
 // What went wrong on the way to a verdict.
@@ -126,7 +127,7 @@ func Reasons() []Reason {
 		ReasonLivenessReplayed, ReasonLivenessWeak, ReasonCaptureFailed, ReasonRetriesExhausted,
 		ReasonExpectedMismatch, ReasonProviderRejected, ReasonEnrolmentConflict, ReasonTemplateForeign,
 		ReasonUserUnknown, ReasonUserNotEnrolled, ReasonUserDisabled, ReasonTooManyAttempts, ReasonSubjectMismatch, ReasonAnswerKey,
-		ReasonAnswerUntrusted, ReasonAnswerReplayed, ReasonUploadReplayed, ReasonSessionEnded, ReasonUnknownChallenge, ReasonChallengeUsed,
+		ReasonAnswerUntrusted, ReasonAnswerReplayed, ReasonUploadReplayed, ReasonSessionEnded, ReasonUnknownChallenge, ReasonChallengeUsed, ReasonUnknownDecision,
 		ReasonModelsMissing, ReasonEngineBusy, ReasonEngineTimeout, ReasonEngineError, ReasonEngineUnavailable,
 		ReasonUpstreamUnavailable, ReasonUpstreamTimeout, ReasonUpstreamAuth, ReasonUpstreamRejected,
 		ReasonUpstreamRateLimited, ReasonUpstreamMalformed, ReasonUpstreamCiphertext, ReasonUpstreamUnknown,

@@ -48,8 +48,14 @@ func (t *tx) EraseSubject(tenant, id string, when time.Time) error {
 		sealed_external = NULL, request_hash = NULL, version = version + 1 WHERE tenant = $1 AND subject = $2`, tenant, id); err != nil {
 		return err
 	}
-	return t.later(`UPDATE challenges SET sealed_request = NULL, sealed_session = NULL, sealed_external = NULL, request_hash = NULL, network = NULL,
-		version = version + 1 WHERE tenant = $1 AND subject = $2`, tenant, id)
+	if err := t.later(`UPDATE challenges SET sealed_request = NULL, sealed_session = NULL, sealed_external = NULL, request_hash = NULL, network = NULL,
+		version = version + 1 WHERE tenant = $1 AND subject = $2`, tenant, id); err != nil {
+		return err
+	}
+	if err := t.later(`UPDATE risk_decisions SET sealed_record = NULL, readable = FALSE WHERE tenant = $1 AND subject = $2`, tenant, id); err != nil {
+		return err // how a decision ended may still be stored: that brings no record back
+	}
+	return t.DropHistory(tenant, id)
 }
 
 const verificationColumns = `tenant, id, version, caller, subject, named, status, reason, document_types, document_type, liveness,

@@ -29,7 +29,12 @@ type Tx interface {
 	// History is the sealed history of a subject; proof.ErrNotFound if there is none.
 	History(tenant, subject string) (sealed []byte, version int64, err error)
 	// PutHistory stores it if the row still has version (0: there is none yet), else proof.ErrStale.
-	PutHistory(tenant, subject string, sealed []byte, version int64) error
+	PutHistory(tenant, subject string, sealed []byte, version int64, at time.Time) error
+
+	// DropHistory removes it; none there: fine.
+	DropHistory(tenant, subject string) error
+	// StaleHistories are subjects whose history was last changed before then, at most limit.
+	StaleHistories(tenant string, before time.Time, limit int) ([]string, error)
 
 	InsertDecision(d *Decision) error
 	Decision(tenant, id string) (*Decision, error)
@@ -40,7 +45,9 @@ type Tx interface {
 	Decisions(tenant string, f Filter, limit int) ([]*Decision, error)
 	// Applications that decisions or policies name, in alphabetical order.
 	Applications(tenant string) ([]string, error)
-	PurgeDecisions(tenant string, before time.Time) (int, error)
+	// PurgeDecisions drops some of the decisions from before then, and tells whose they were;
+	// none left: nobody.
+	PurgeDecisions(tenant string, before time.Time) (subjects []string, err error)
 
 	// PolicyVersions are all versions for one application ("": all of the tenant), newest
 	// first, without their documents.

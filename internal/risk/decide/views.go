@@ -35,6 +35,8 @@ type Record struct {
 	RadiusKM  float64 `json:"radius_km,omitempty"`
 	HasPlace  bool    `json:"has_place,omitempty"`
 	Failed    string  `json:"failed,omitempty"` // why evaluation failed
+
+	ShadowApplication string `json:"shadow_application,omitempty"` // whose policy was only tried
 }
 
 // Summary is a decision in a list.
@@ -93,11 +95,6 @@ type Publish struct {
 	Mode        Mode
 	Author      string
 	Comment     string
-}
-
-// TryLogin is a made-up login: facts that signals read, named as in an observation.
-type TryLogin struct {
-	Observation risk.Observation `json:"observation"`
 }
 
 // ReplayRequest asks what a draft would have decided.

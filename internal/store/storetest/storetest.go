@@ -1,5 +1,6 @@
 // Package storetest is the contract that every database behind internal/store
-// keeps: what journey.Store, journey.Tx and jobs.Queue promise, as tests.
+// keeps: what journey.Store, journey.Tx, decide.Store, decide.Tx and jobs.Queue
+// promise, as tests.
 package storetest
 
 import (
@@ -19,11 +20,13 @@ import (
 	"github.com/kosmoscope/kosmoscope/internal/jobs"
 	"github.com/kosmoscope/kosmoscope/internal/journey"
 	"github.com/kosmoscope/kosmoscope/internal/proof"
+	"github.com/kosmoscope/kosmoscope/internal/risk/decide"
 )
 
 // Store is what the suite tests.
 type Store interface {
 	journey.Store
+	decide.Store
 	jobs.Queue
 	Close() error
 }
@@ -68,6 +71,27 @@ func Run(t *testing.T, fresh func(*testing.T) Opener) {
 		"HitsAtOnce":            testHitsAtOnce,
 		"LimitHolds":            testLimitHolds,
 		"ChallengeText":         testChallengeText,
+		"Decisions":             testDecisions,
+		"EveryDecisionField":    testEveryDecisionField,
+		"Score":                 testScore,
+		"DecisionList":          testDecisionList,
+		"DecisionPages":         testDecisionPages,
+		"DecisionEnds":          testDecisionEnds,
+		"DecisionEndsOnce":      testDecisionEndsOnce,
+		"PurgeDecisions":        testPurgeDecisions,
+		"RecordedLogins":        testRecordedLogins,
+		"RecordedWhileWriting":  testRecordedWhileWriting,
+		"Applications":          testApplications,
+		"Histories":             testHistories,
+		"StaleHistories":        testStaleHistories,
+		"HistoryAtOnce":         testHistoryAtOnce,
+		"Policies":              testPolicies,
+		"PublishersAtOnce":      testPublishersAtOnce,
+		"EraseRisk":             testEraseRisk,
+		"EraseAgainstLogins":    testEraseAgainstLogins,
+		"LoginsAtOnce":          testLoginsAtOnce,
+		"RiskText":              testRiskText,
+		"RiskTransactions":      testRiskTransactions,
 	}
 	for _, name := range slices.Sorted(keysOf(tests)) {
 		t.Run(name, func(t *testing.T) { tests[name](t, fresh(t)) })

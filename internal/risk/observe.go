@@ -1,0 +1,176 @@
+package risk
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kosmoscope/kosmoscope/internal/geo"
+)
+
+// Context is what was looked up besides the history before a login is observed.
+type Context struct {
+	Window             time.Duration // of Attempts and Failures
+	Attempts, Failures Counts
+	ProofedAt          time.Time
+	ProofedBy          string
+	ProofingKnown      bool
+}
+
+// Who says that something was seen before.
+const (
+	SourceHistory = "history"
+	SourceDescope = "descope"
+	SourceCookie  = "cookie"
+)
+
+// Observe puts a login beside what was known at that moment. h is nil for a person
+// without a history. It changes nothing and asks nobody.
+func Observe(l Login, w Where, h *History, c Context) Observation {
+	if h == nil {
+		h = &History{}
+	}
+	o := Observation{
+		At: l.At, Application: l.Application, Scopes: l.Scopes, ScopesGiven: l.Scopes != nil, UserAgent: l.UserAgent,
+		DescopeTravel: l.ImpossibleTravel, Window: c.Window, Attempts: c.Attempts, Failures: c.Failures,
+		Logins: h.Logins, LastLogin: earlier(h.Last, l.At), VPN: l.VPN, Bot: l.Bot, RiskScore: l.RiskScore,
+		ProofedAt: earlier(c.ProofedAt, l.At), ProofedBy: c.ProofedBy, ProofingKnown: c.ProofingKnown, Address: w.Address,
+	}
+	o.device(&l, h)
+	if w.Address == AddressPublic {
+		o.network(&l, w, h)
+		o.place(&l, w, h)
+		o.Anonymiser, o.Listed = w.Anonymiser, w.Listed
+	}
+	o.hours(h, l.At)
+	o.heat(&l, h)
+	return o
+}
+
+// earlier is t, but not after now: clocks may disagree.
+func earlier(t, now time.Time) time.Time {
+	if t.After(now) {
+		return now
+	}
+	return t
+}
+
+func (o *Observation) device(l *Login, h *History) {
+	o.DeviceTrusted = l.TrustedDevice
+	if l.Device != "" {
+		o.DeviceSource = SourceCookie
+		o.DeviceKnown = TriOf(slices.ContainsFunc(h.Devices, func(d SeenDevice) bool { return d.ID == l.Device }))
+		return
+	}
+	switch {
+	case l.KnownDevice == Yes || l.TrustedDevice == Yes:
+		o.DeviceKnown, o.DeviceSource = Yes, SourceDescope
+	case l.KnownDevice == No: // not trusted alone says nothing: few people mark a device
+		o.DeviceKnown, o.DeviceSource = No, SourceDescope
+	}
+}
+
+func (o *Observation) network(l *Login, w Where, h *History) {
+	ip := l.IP.Unmap().WithZone("")
+	o.IP, o.ASN, o.ASName = ip.String(), w.ASN, w.ASName
+	prefix := NetworkOf(ip)
+	if len(h.Nets) > 0 {
+		o.AddressSource = SourceHistory
+		o.AddressSeen, o.NetworkSeen = No, No
+		systems := false
+		for _, n := range h.Nets {
+			was, err := netip.ParseAddr(n.IP)
+			if err != nil {
+				continue
+			}
+			if was == ip {
+				o.AddressSeen = Yes
+			}
+			if prefix.Contains(was) {
+				o.NetworkSeen = Yes
+			}
+			systems = systems || n.ASN != 0
+			if n.ASN != 0 && n.ASN == w.ASN {
+				o.ASSeen = Yes
+			}
+		}
+		if w.ASN != 0 && systems && o.ASSeen == Unknown {
+			o.ASSeen = No
+		}
+	}
+	if l.LastIPs == nil {
+		return
+	}
+	seen, near := No, No
+	for _, was := range l.LastIPs {
+		if was = was.Unmap().WithZone(""); was == ip {
+			seen = Yes
+		}
+		if prefix.Contains(was) {
+			near = Yes
+		}
+	}
+	if len(h.Nets) == 0 || seen == Yes || near == Yes && o.NetworkSeen != Yes {
+		o.AddressSource = SourceDescope
+		if o.AddressSeen != Yes {
+			o.AddressSeen = seen
+		}
+		if o.NetworkSeen != Yes {
+			o.NetworkSeen = near
+		}
+	}
+}
+
+func (o *Observation) place(l *Login, w Where, h *History) {
+	o.Country, o.City = w.Country, w.City
+	for _, p := range h.Places {
+		o.KnownCountries = append(o.KnownCountries, p.Country)
+	}
+	if len(o.KnownCountries) > 0 {
+		o.CountrySource = SourceHistory
+	}
+	for _, country := range l.LastCountries {
+		country = strings.ToUpper(country)
+		if !slices.Contains(o.KnownCountries, country) && len(o.KnownCountries) < 2*MaxPlaces {
+			o.KnownCountries = append(o.KnownCountries, country)
+			if o.CountrySource == "" || country == w.Country {
+				o.CountrySource = SourceDescope
+			}
+		}
+	}
+	slices.Sort(o.KnownCountries)
+	if w.Country != "" && len(o.KnownCountries) > 0 {
+		o.CountrySeen = TriOf(slices.Contains(o.KnownCountries, w.Country))
+	}
+	if !w.HasCoordinates {
+		return
+	}
+	here := geo.Place{Latitude: w.Latitude, Longitude: w.Longitude, HasCoordinates: true}
+	for _, v := range h.Recent {
+		if !v.HasCoordinates {
+			continue
+		}
+		o.Travels = append(o.Travels, Travel{
+			FromCountry: v.Country, FromCity: v.City,
+			KM:       geo.DistanceKM(geo.Place{Latitude: v.Latitude, Longitude: v.Longitude, HasCoordinates: true}, here),
+			RadiusKM: v.RadiusKM + w.RadiusKM, Hours: l.At.Sub(v.At).Hours(), SameAS: v.ASN != 0 && v.ASN == w.ASN,
+		})
+	}
+}
+
+// near is within how many hours of the day two logins are at the same time of day.
+const near = 2
+
+func (o *Observation) hours(h *History, at time.Time) {
+	hour, in := at.UTC().Hour(), 0
+	for i, n := range h.Hours {
+		o.HourSamples += int(n)
+		if d := (i - hour + 24) % 24; d <= near || d >= 24-near {
+			in += int(n)
+		}
+	}
+	if o.HourSamples > 0 {
+		o.HourShare = float64(in) / float64(o.HourSamples)
+	}
+}
