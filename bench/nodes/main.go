@@ -44,7 +44,7 @@ func main() {
 	flag.StringVar(&o.store, "store", "sqlite", "what the bridge keeps its data in: `sqlite|postgres`")
 	flag.StringVar(&o.program, "program", "bin/kosmoscope", "the built `program`")
 	flag.StringVar(&o.readyFile, "ready-file", "", "measure the running demo that wrote this `file`")
-	flag.StringVar(&o.only, "only", "", "measure only this `part`: idv, stepup, flow or engine")
+	flag.StringVar(&o.only, "only", "", "measure only this `part`: idv, stepup, risk, flow or engine")
 	flag.BoolVar(&o.makeDemo, "make-demo", false, "measure instead how long make demo takes in a fresh copy of this checkout")
 	flag.BoolVar(&o.json, "json", false, "print JSON")
 	flag.Parse()
@@ -71,8 +71,8 @@ func (o *options) check() error {
 		return errors.New("--rate must be positive, --duration at least 1s")
 	case o.store != "sqlite" && o.store != "postgres":
 		return fmt.Errorf("--store %q is neither sqlite nor postgres", o.store)
-	case o.only != "" && o.only != "idv" && o.only != "stepup" && o.only != "flow" && o.only != "engine":
-		return fmt.Errorf("--only %q is none of idv, stepup, flow, engine", o.only)
+	case o.only != "" && o.only != "idv" && o.only != "stepup" && o.only != "risk" && o.only != "flow" && o.only != "engine":
+		return fmt.Errorf("--only %q is none of idv, stepup, risk, flow, engine", o.only)
 	case o.store != "sqlite" && o.readyFile != "":
 		return errors.New("a running demo has its store; leave --store away")
 	}
@@ -182,6 +182,11 @@ func (o *options) measure(ctx context.Context, log *os.File, scratch string, r *
 	}
 	if o.part("stepup") {
 		if r.StepUp, err = o.measureStepUp(ctx, log, scratch, file, photos); err != nil {
+			return err
+		}
+	}
+	if o.part("risk") {
+		if r.Risk, err = o.measureRisk(ctx, log, scratch, file); err != nil {
 			return err
 		}
 	}

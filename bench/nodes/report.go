@@ -19,6 +19,7 @@ const (
 
 	targetStepUpResult = 5.0   // ms, p99
 	targetStepUpAdds   = 15.0  // ms, p99 of the node less p99 of the backend
+	targetRisk         = 20.0  // ms, p99
 	targetFlowNext     = 5.0   // ms, p99
 	targetFlowStart    = 1.0   // s
 	targetOpenExtra    = 50.0  // MB resident more
@@ -35,6 +36,7 @@ type report struct {
 	Disk       *diskFigures    `json:"disk,omitempty"`
 	Bridge     bridgeFigures   `json:"bridge"`
 	StepUp     *stepUpFigures  `json:"step_up,omitempty"`
+	Risk       *riskFigures    `json:"risk,omitempty"`
 	Flow       *flowFigures    `json:"flow,omitempty"`
 	EngineIdle float64         `json:"engine_idle_mb,omitempty"`
 	Engine     []engineFigures `json:"engine,omitempty"`
@@ -66,6 +68,9 @@ func (r *report) wrong() error {
 	}
 	if s := r.StepUp; s != nil {
 		phases = append(phases, &s.Backend, &s.Nodes, &s.Open.Filling, &s.Open.Callers.phase, &s.Open.Pages.phase)
+	}
+	if r.Risk != nil {
+		phases = append(phases, &r.Risk.Nodes)
 	}
 	if r.Flow != nil {
 		phases = append(phases, &r.Flow.Rate)
@@ -107,6 +112,9 @@ func (r *report) print(out io.Writer) error {
 	}
 	if s := r.StepUp; s != nil {
 		s.print(line)
+	}
+	if r.Risk != nil {
+		r.Risk.print(line)
 	}
 	if r.Flow != nil {
 		r.Flow.print(line)

@@ -23,6 +23,8 @@ type cli struct {
 	Demo      demoCmd     `cmd:"" help:"Run everything on this machine with generated credentials: shop, local Descope, bridge, local 1Kosmos, engine."`
 	Prove     proveCmd    `cmd:"" help:"Verify one person from files, end to end, as a Descope flow would."`
 	StepUp    stepUpCmd   `cmd:"" name:"stepup" help:"Have one person show their face from files, end to end, as a Descope flow would."`
+	Explain   explainCmd  `cmd:"" help:"Show why a login was let through, asked for a face, or refused."`
+	Console   consoleCmd  `cmd:"" help:"The operator's pages: the policy, and the decisions."`
 	Erase     eraseCmd    `cmd:"" help:"Forget a person: drop the key that everything about them is sealed under."`
 	RotateKey rotateCmd   `cmd:"" help:"Add a new master key; what older ones sealed still opens. A running bridge takes it up by itself."`
 	Engine    engineCmd   `cmd:"" help:"The document and face engine and its models."`

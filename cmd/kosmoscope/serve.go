@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -19,11 +18,14 @@ import (
 	"github.com/kosmoscope/kosmoscope/internal/callers"
 	"github.com/kosmoscope/kosmoscope/internal/config"
 	"github.com/kosmoscope/kosmoscope/internal/connector"
+	"github.com/kosmoscope/kosmoscope/internal/console"
 	"github.com/kosmoscope/kosmoscope/internal/descope"
+	"github.com/kosmoscope/kosmoscope/internal/geo"
 	"github.com/kosmoscope/kosmoscope/internal/jobs"
 	"github.com/kosmoscope/kosmoscope/internal/journey"
 	"github.com/kosmoscope/kosmoscope/internal/pages"
 	"github.com/kosmoscope/kosmoscope/internal/proof"
+	"github.com/kosmoscope/kosmoscope/internal/risk/decide"
 	"github.com/kosmoscope/kosmoscope/internal/store"
 	"github.com/kosmoscope/kosmoscope/internal/upstream"
 	"github.com/kosmoscope/kosmoscope/internal/vault"
@@ -43,7 +45,10 @@ func (c *serveCmd) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
-	defer b.store.Close()
+	defer b.close()
+	if err := b.firstLink(ctx, s); err != nil {
+		return err
+	}
 	return b.serve(ctx)
 }
 
@@ -55,6 +60,19 @@ type bridge struct {
 	journey *journey.Service
 	runner  *jobs.Runner
 	callers *callers.Registry
+	atlas   *geo.Atlas
+	risk    *decide.Service
+	console *console.Console // nil: none
+}
+
+func (b *bridge) close() {
+	if b.console != nil {
+		b.console.Close()
+	}
+	if b.atlas != nil {
+		b.atlas.Close()
+	}
+	b.store.Close()
 }
 
 // openBridge opens what the configuration names and connects it.
@@ -65,7 +83,7 @@ func openBridge(ctx context.Context, cfg *config.Config, log *slog.Logger) (*bri
 	}
 	b := &bridge{cfg: cfg, log: log, store: st}
 	if err := b.connect(ctx); err != nil {
-		st.Close()
+		b.close()
 		return nil, err
 	}
 	return b, nil
@@ -89,7 +107,7 @@ func (b *bridge) connect(ctx context.Context) error {
 	}
 	options := journey.Options{
 		Store: b.store, Vault: keys, Callers: b.callers.Caller, PublicURL: b.cfg.PublicURL,
-		ConsentVersion: pages.ConsentVersion, Wake: b.runner.Wake, Logger: b.log,
+		ConsentVersion: pages.ConsentVersion, Wake: b.runner.Wake, Logger: b.log, OnVerdict: decide.JobVerdict,
 	}
 	for i := range b.cfg.Tenants {
 		t := &b.cfg.Tenants[i]
@@ -106,7 +124,13 @@ func (b *bridge) connect(ctx context.Context) error {
 		options.Tenants = append(options.Tenants, ours)
 	}
 	b.journey = journey.New(options)
+	if b.risk, err = b.risks(keys); err != nil {
+		return err
+	}
 	for kind, handler := range b.journey.Handlers() {
+		b.runner.Handle(kind, handler)
+	}
+	for kind, handler := range b.risk.Handlers() {
 		b.runner.Handle(kind, handler)
 	}
 	return b.checkKey(ctx)
@@ -300,7 +324,7 @@ func (b *bridge) keyFor(tenant string) func(context.Context, blockid.Curve) (*bl
 // handler is everything that the bridge answers over HTTP.
 func (b *bridge) handler() (http.Handler, error) {
 	mux := http.NewServeMux()
-	door, err := connector.New(connector.Options{Proofing: b.journey, Callers: b.callers, Logger: b.log, Version: version})
+	door, err := connector.New(connector.Options{Proofing: b.journey, Risk: b.risk, Callers: b.callers, Logger: b.log, Version: version})
 	if err != nil {
 		return nil, err
 	}
@@ -327,6 +351,7 @@ func (b *bridge) handler() (http.Handler, error) {
 	for _, path := range []string{"/v/", "/c/", "/p/"} {
 		mux.Handle(path, site)
 	}
+	b.mountConsole(mux)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		fmt.Fprintln(w, "Kosmoscope is running. Descope calls it under /descope/v1; the description is /descope/v1/openapi.json.")
@@ -358,6 +383,9 @@ func (b *bridge) serve(ctx context.Context) error {
 			return fmt.Errorf("tls: %w", err)
 		}
 		listener = tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}})
+	}
+	if err := b.risk.Begin(ctx); err != nil {
+		return err
 	}
 	work, stop := context.WithCancel(ctx)
 	defer stop()
@@ -413,25 +441,12 @@ type eraseCmd struct {
 }
 
 func (c *eraseCmd) Run(ctx context.Context, s *streams) error {
-	cfg, err := config.Load(c.Config)
+	b, tenant, err := ofTenant(ctx, s, c.Config, c.Tenant)
 	if err != nil {
 		return err
 	}
-	if c.Tenant == "" {
-		if len(cfg.Tenants) != 1 {
-			return hint(errors.New("the configuration has several tenants"), "say which with --tenant")
-		}
-		c.Tenant = cfg.Tenants[0].ID
-	}
-	if _, err := os.Stat(cfg.MasterKey); err != nil {
-		return err // never made here
-	}
-	b, err := openBridge(ctx, cfg, logger(s.err, "warn"))
-	if err != nil {
-		return err
-	}
-	defer b.store.Close()
-	done, err := b.journey.Erase(ctx, c.Tenant, c.Subject)
+	defer b.close()
+	done, err := b.journey.Erase(ctx, tenant, c.Subject)
 	if errors.Is(err, proof.ErrNotFound) {
 		return &exit{status: 1, err: hint(errors.New("no such subject in this tenant"), "give the user identifier exactly as the caller sent it, or a session id")}
 	}

@@ -36,6 +36,8 @@ type Config struct {
 	// TrustedProxies are networks whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix   `yaml:"trusted_proxies"`
 	Pages          Pages            `yaml:"pages"`
+	Geo            Geo              `yaml:"geo"`
+	Console        Console          `yaml:"console"`
 	Tenants        []Tenant         `yaml:"tenants"`
 	Callers        []callers.Config `yaml:"callers"`
 }
@@ -51,6 +53,19 @@ type Pages struct {
 	PhotosKeptText string `yaml:"photos_kept_text"`
 	// PrivacyURL is the operator's privacy notice.
 	PrivacyURL string `yaml:"privacy_url"`
+}
+
+// Geo names files of the operator's own that say where an address is. They win over the
+// tables of the program, and are taken up anew when they change.
+type Geo struct {
+	City        string `yaml:"city"`        // MaxMind format
+	AS          string `yaml:"as"`          // MaxMind format
+	Anonymisers string `yaml:"anonymisers"` // text: a network a line, and what it is called
+}
+
+// Console is the operator's pages, below PUBLIC_URL/console/.
+type Console struct {
+	Off bool `yaml:"off"`
 }
 
 // TLS names a certificate chain and its key, both PEM files.
@@ -72,6 +87,7 @@ type Tenant struct {
 	Poll         Poll               `yaml:"poll"`
 	Assurance    []Assurance        `yaml:"assurance"`
 	StepUp       StepUp             `yaml:"step_up"`
+	Risk         Risk               `yaml:"risk"`
 	Descope      *Descope           `yaml:"descope"` // nil: nothing of Descope's is called
 }
 
@@ -85,6 +101,18 @@ type Descope struct {
 	// when it failed: with a claim, under a login id that is nobody's, or not at all:
 	// the person stays on our page.
 	ExternalAuthFailure string `yaml:"external_auth_failure"`
+}
+
+// Risk says how logins are weighed, besides the policy, which is published in the console.
+type Risk struct {
+	// Preset holds where no policy is published: lenient, balanced or strict.
+	Preset string `yaml:"preset"`
+	// Window is in which attempts and failures are counted.
+	Window time.Duration `yaml:"window"`
+	// KeepDecisions is how long a decision can be explained and replayed, KeepHistory how
+	// long a person's familiar devices and places are remembered when nothing new comes.
+	KeepDecisions time.Duration `yaml:"keep_decisions"`
+	KeepHistory   time.Duration `yaml:"keep_history"`
 }
 
 // StepUp says how people are recognised by their face, and how often it may be tried.
@@ -294,8 +322,13 @@ func (c *Config) complete(dir string) {
 	if path, ok := strings.CutPrefix(c.Store, "sqlite:"); ok {
 		c.Store = "sqlite:" + under(dir, path)
 	}
+	c.Geo.City, c.Geo.AS, c.Geo.Anonymisers = under(dir, c.Geo.City), under(dir, c.Geo.AS), under(dir, c.Geo.Anonymisers)
 	for i := range c.Tenants {
 		t := &c.Tenants[i]
+		orDefault(&t.Risk.Preset, "balanced")
+		orDefault(&t.Risk.Window, 15*time.Minute)
+		orDefault(&t.Risk.KeepDecisions, 90*24*time.Hour)
+		orDefault(&t.Risk.KeepHistory, 400*24*time.Hour)
 		orDefault(&t.LivenessMode, proof.LivenessActive)
 		orDefault(&t.Deadline, time.Hour)
 		orDefault(&t.LinkTTL, 30*time.Minute)
@@ -466,6 +499,16 @@ func (t *Tenant) check(at string, bad func(field, format string, args ...any)) {
 		}
 	}
 	t.StepUp.check(at+".step_up", k, bad)
+	r := &t.Risk
+	if !slices.Contains([]string{"lenient", "balanced", "strict"}, r.Preset) {
+		bad(at+".risk.preset", "%q is none of lenient, balanced, strict", r.Preset)
+	}
+	if r.Window < time.Minute || r.Window > 24*time.Hour {
+		bad(at+".risk.window", "must be from 1m to 24h")
+	}
+	if r.KeepDecisions < 24*time.Hour || r.KeepHistory < 24*time.Hour {
+		bad(at+".risk", "keep_decisions and keep_history must be at least 24h")
+	}
 	if d := t.Descope; d != nil {
 		if err := descope.CheckBaseURL(d.BaseURL); err != nil {
 			bad(at+".descope.base_url", "must be an https origin such as %s (http on loopback only)", descope.DefaultBaseURL)

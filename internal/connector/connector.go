@@ -41,6 +41,7 @@ type Authenticator interface {
 // Options wires the door.
 type Options struct {
 	Proofing Proofing
+	Risk     Risk // nil: its nodes are unavailable
 	Callers  Authenticator
 	Logger   *slog.Logger     // nil: silent
 	Now      func() time.Time // nil: time.Now; only measures how long calls take
@@ -56,6 +57,8 @@ const (
 	resultPath       = Prefix + "idv/result"
 	stepUpPath       = Prefix + "stepup"
 	stepUpResultPath = Prefix + "stepup/result"
+	riskPath         = Prefix + "risk"
+	outcomePath      = Prefix + "risk/outcome"
 )
 
 const (
@@ -92,6 +95,8 @@ func New(o Options) (http.Handler, error) {
 	mux.HandleFunc(resultPath, d.node(d.result))
 	mux.HandleFunc(stepUpPath, d.node(d.stepUp))
 	mux.HandleFunc(stepUpResultPath, d.node(d.stepUpResult))
+	mux.HandleFunc(riskPath, d.node(d.evaluate))
+	mux.HandleFunc(outcomePath, d.node(d.outcome))
 	mux.HandleFunc(Prefix+"openapi.json", d.get("application/openapi+json", doc))
 	mux.HandleFunc(Prefix+"openapi.yaml", d.get("application/openapi+yaml", docYAML))
 	health, err := encode(healthAnswer{Status: "ok", Version: o.Version})

@@ -9,6 +9,9 @@
 //	size ─▶ authenticate ─▶ content type ─▶ JSON ─▶ fields ─▶ core ─▶ answer
 //	  413        401/429          415          400      400    table   200
 //
+// Two of the nodes are those of the risk: one asks for a decision about a login, the
+// other says how it ended. No error of theirs reads as allow.
+//
 // Business outcomes, also "expired" and "unknown session", are HTTP 200 with a
 // status, because a flow can read the body of nothing else. Result answers from
 // the store at once: the browser that waits for it gives up after 6 s.

@@ -9,10 +9,12 @@ import (
 	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/kosmoscope/kosmoscope/internal/risk/decide"
 )
 
 // apiVersion counts changes of this API, not of the program.
-const apiVersion = "1.1.0"
+const apiVersion = "1.2.0"
 
 // OpenAPI returns the OpenAPI 3.1 document of this door as indented JSON. The copy
 // in docs/openapi.json is the same; a test holds them together.
@@ -57,6 +59,7 @@ func document() *huma.OpenAPI {
 		Tags: []*huma.Tag{
 			{Name: tagVerification, Description: "Prove who a person is, with a document and a face."},
 			{Name: tagStepUp, Description: "Find out whether it is the same person who was verified, by their face."},
+			{Name: tagRisk, Description: "Find out whether a login is to go straight through, to ask for a face, or to end."},
 			{Name: "Operation", Description: "Is the program up?"},
 		},
 		Components: &huma.Components{
@@ -139,6 +142,40 @@ func document() *huma.OpenAPI {
 		"challenge_id": "0193573c-8a52-7d6b-9f0e-3d1a5c7e9b24", "match_result": "match", "confidence": nil, "confidence_basis": "binary", "reason": nil,
 		"liveness_mode": nil, "decision_id": "0193573c-8a52-7d6b-9f0e-3d1a5c7e9b24", "completed_at": "2026-11-23T12:05:02Z",
 	})}
+	doc.Paths[riskPath] = &huma.PathItem{Post: d.node(&huma.Operation{
+		OperationID: "evaluateRisk", Tags: []string{tagRisk},
+		Summary: "Risk Evaluation",
+		Description: "Weighs a login by the policy that holds for the application, and says whether it goes straight through (`allow`), needs the person's face (`step_up`), or ends (`deny`). " +
+			"Only user_identifier is required: what a flow does not know it leaves out, and a signal that cannot be told never clears a login. " +
+			"An answer that is no 2xx, or none at all, is no decision: ask for a face then. " +
+			"Send what the flow knows of the authenticated user and from Descope; whatever a page could have typed belongs in a condition of the flow and not in here.",
+	}, riskSchema(), d.answer(reflect.TypeFor[riskAnswer]()), map[string]example{
+		"minimal": {"The one field that is required", map[string]any{"user_identifier": "U2abcdefghijklmnopqrstuvwxyz"}},
+		"full": {"Everything", map[string]any{
+			"user_identifier": "U2abcdefghijklmnopqrstuvwxyz", "ip": "192.0.2.7", "user_agent": "Mozilla/5.0", "application": "shop", "scopes": []string{"openid", "orders:refund"},
+			"known_device": true, "trusted_device": false, "impossible_travel": false, "vpn": false, "bot": false, "risk_score": 0.1,
+			"last_countries": []string{"DE", "FR"}, "last_ips": []string{"192.0.2.7", "2001:db8::7"},
+		}},
+		"template": {"Templates: what is no text became one, and some resolved to nothing", map[string]any{
+			"user_identifier": "U2abcdefghijklmnopqrstuvwxyz", "ip": "192.0.2.7", "application": "", "scopes": "openid orders:refund",
+			"known_device": "true", "trusted_device": "", "impossible_travel": nil, "risk_score": "0.1", "last_countries": "DE,FR", "last_ips": "",
+		}},
+	}, map[string]any{
+		"decision": "step_up", "score": 55.0, "reasons": []any{"new_device", "geo_anomaly"}, "reason": "new_device",
+		"policy_version": 3, "policy_application": "shop", "decision_id": "0193573c-8a52-7d6b-9f0e-3d1a5c7e9b24",
+	})}
+	doc.Paths[outcomePath] = &huma.PathItem{Post: d.node(&huma.Operation{
+		OperationID: "endDecision", Tags: []string{tagRisk},
+		Summary: "Risk Outcome",
+		Description: "Says how a login ended, as the last step before the flow does. From a `success` after `allow`, and from a face that matched, the program learns the person's device, network and place; " +
+			"a `failure` counts against more of its kind. Repeating it changes nothing. A flow may ignore what this answers, and that it does not. " +
+			"An unknown decision_id and one of another caller look the same: `why` is `unknown_decision`.",
+	}, outcomeSchema(), d.answer(reflect.TypeFor[outcomeAnswer]()), map[string]example{
+		"usual": {"The login goes on to its end", map[string]any{"decision_id": "0193573c-8a52-7d6b-9f0e-3d1a5c7e9b24", "outcome": "success"}},
+		"bound": {"Only if it is about this user", map[string]any{
+			"decision_id": "0193573c-8a52-7d6b-9f0e-3d1a5c7e9b24", "outcome": "failure", "user_identifier": "U2abcdefghijklmnopqrstuvwxyz",
+		}},
+	}, map[string]any{"decision_id": "0193573c-8a52-7d6b-9f0e-3d1a5c7e9b24", "outcome": "success", "learned": true, "why": nil})}
 	doc.Paths[HealthPath] = &huma.PathItem{Get: &huma.Operation{
 		OperationID: "health", Summary: "Health", Tags: []string{"Operation"},
 		Description: "For the Test panel of Descope's connector page and for load balancers. Needs no credential and changes nothing.",
@@ -163,6 +200,7 @@ func document() *huma.OpenAPI {
 const (
 	tagVerification = "Identity verification"
 	tagStepUp       = "LiveID step-up"
+	tagRisk         = "Risk"
 )
 
 type example struct {
@@ -238,7 +276,7 @@ func commonHeaders() map[string]*huma.Param {
 func schemaName(t reflect.Type, hint string) string {
 	names := map[string]string{
 		"startAnswer": "Verification", "resultAnswer": "Result", "healthAnswer": "Health", "problem": "Problem",
-		"stepUpAnswer": "Challenge", "stepUpResultAnswer": "ChallengeResult",
+		"stepUpAnswer": "Challenge", "stepUpResultAnswer": "ChallengeResult", "riskAnswer": "Decision", "outcomeAnswer": "DecisionOutcome",
 		"verifiedClaims": "VerifiedClaims", "verification": "VerifiedClaimsVerification", "idaClaims": "VerifiedClaimsClaims",
 		"evidence": "Evidence", "checkDetail": "CheckDetail", "documentDetails": "DocumentDetails", "issuer": "Issuer",
 	}
@@ -365,6 +403,57 @@ func whichSchema(description, idField, idDescription string) *huma.Schema {
 	if idField == "challenge_id" {
 		s.Properties["decision_id"] = text("Of which risk decision it must be; of any other it is unknown.", maxDecision)
 	}
+	return s
+}
+
+func riskSchema() *huma.Schema {
+	s := object("What the flow knows about a login.", map[string]*huma.Schema{
+		"user_identifier": {
+			Type: "string", MinLength: num(1), MaxLength: num(maxIdentifier),
+			Description: "Whose login it is: the same words as in the other nodes. Take it from the authenticated user of the flow, never from what a browser sent.",
+		},
+		"ip": {Type: "string", Nullable: true, Description: "The address that the person comes from, as Descope tells it. One that cannot be read cannot be told. The address of this call, and X-Forwarded-For, play no part."},
+		"user_agent": {Type: "string", Nullable: true, Description: "The browser's; only shown to operators. It is cut after " + fmt.Sprint(maxUserAgent) + " bytes. " +
+			"A browser can write anything into it, so a payload that is made of templates had better leave it out."},
+		"application":       text("For which application: its policy decides, if it has one of its own.", maxApplication),
+		"scopes":            items("What the login is for: scopes in a list, or in one string with blanks between them (RFC 6749 3.3). An empty list says that nothing was asked for; absent says that it cannot be told."),
+		"known_device":      fact("user.fingerprint.knownDevice"),
+		"trusted_device":    fact("riskInfo.trustedDevice"),
+		"impossible_travel": fact("riskInfo.impossibleTravel"),
+		"vpn":               fact("riskInfo.vpnDetected"),
+		"bot":               fact("riskInfo.botDetected"),
+		"risk_score": {
+			Description: "Descope's riskInfo.riskScore, 0 to 1. A number outside is on a scale that is not known, and cannot be told.",
+			OneOf:       []*huma.Schema{{Type: "number", Format: "double"}, {Type: "string", Nullable: true, Pattern: `^(-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][-+]?[0-9]+)?)?$`}},
+		},
+		"last_countries": items("Descope's user.lastAuth.countries: ISO 3166-1 alpha-2, in a list or in one string with commas. Whatever else a place is called by is left out."),
+		"last_ips":       items("Descope's user.lastAuth.ips, in a list or in one string with commas. What is no address is left out."),
+	})
+	s.Required = []string{"user_identifier"}
+	return s
+}
+
+func fact(key string) *huma.Schema {
+	return &huma.Schema{
+		Description: "Descope's " + key + ". Absent: it cannot be told.",
+		OneOf:       []*huma.Schema{{Type: "boolean"}, {Type: "string", Nullable: true, Enum: []any{"true", "false", "", nil}}},
+	}
+}
+
+func items(description string) *huma.Schema {
+	return &huma.Schema{Description: description, OneOf: []*huma.Schema{
+		{Type: "array", MaxItems: num(maxItems), Items: &huma.Schema{Type: "string", Nullable: true}},
+		{Type: "string", Nullable: true},
+	}}
+}
+
+func outcomeSchema() *huma.Schema {
+	s := whichSchema("Which decision, and how the login ended.", "decision_id", "The id that node Risk Evaluation returned.")
+	s.Properties["outcome"] = &huma.Schema{
+		Type: "string", Enum: []any{decide.OutcomeSuccess, decide.OutcomeFailure},
+		Description: "success: the person is about to get a session. failure: they were refused, or said that it was not them.",
+	}
+	s.Required = append(s.Required, "outcome")
 	return s
 }
 

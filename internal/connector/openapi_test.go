@@ -115,6 +115,8 @@ func load(t *testing.T, reg huma.Registry, node any) *huma.Schema {
 			s.MaxProperties = &count
 		case "minItems":
 			s.MinItems = &count
+		case "maxItems":
+			s.MaxItems = &count
 		case "description", "examples":
 		default:
 			t.Fatalf("keyword %q", k)
@@ -125,7 +127,7 @@ func load(t *testing.T, reg huma.Registry, node any) *huma.Schema {
 }
 
 // nodes are the paths of Descope's nodes.
-var nodes = []string{"/descope/v1/idv", "/descope/v1/idv/result", "/descope/v1/stepup", "/descope/v1/stepup/result"}
+var nodes = []string{"/descope/v1/idv", "/descope/v1/idv/result", "/descope/v1/stepup", "/descope/v1/stepup/result", riskPath, outcomePath}
 
 func openAPI(t *testing.T) (huma.Registry, map[string]any) {
 	t.Helper()
@@ -187,13 +189,17 @@ func TestAnswersFitTheDocument(t *testing.T) {
 			name = "ChallengeResult"
 		case "problem":
 			name = "Problem"
+		case "risk":
+			name = "Decision"
+		case "outcome":
+			name = "DecisionOutcome"
 		}
 		if errs := valid(reg, ref(name), unjson(t, raw)); len(errs) > 0 {
 			t.Errorf("%s is no %s: %v", f.Name(), name, errs)
 		}
 		seen++
 	}
-	if seen < 30 {
+	if seen < 43 {
 		t.Errorf("only %d golden answers", seen)
 	}
 	// The check must be able to fail.
@@ -202,6 +208,9 @@ func TestAnswersFitTheDocument(t *testing.T) {
 	}
 	if errs := valid(reg, ref("ChallengeResult"), map[string]any{"match_result": "great"}); len(errs) == 0 {
 		t.Error("the validator accepts any challenge")
+	}
+	if errs := valid(reg, ref("Decision"), map[string]any{"decision": "great"}); len(errs) == 0 {
+		t.Error("the validator accepts any decision")
 	}
 	// Every code that this door can answer is in the document.
 	for _, path := range nodes {
@@ -265,7 +274,11 @@ func TestExamplesFit(t *testing.T) {
 				t.Errorf("%s %s: %v", path, name, errs)
 			}
 			body, _ := json.Marshal(v)
-			if w := post(handler(t, &core{view: verified(), opened: pending(), challenge: matched()}, nil), path, string(body)); w.Code != 200 {
+			h := handler(t, &core{view: verified(), opened: pending(), challenge: matched()}, nil)
+			if strings.HasPrefix(path, riskPath) {
+				h = riskHandler(t, &weigher{answer: stepUpDecision()}, nil)
+			}
+			if w := post(h, path, string(body)); w.Code != 200 {
 				t.Errorf("%s %s: %s", path, name, w.Body)
 			}
 		}

@@ -159,12 +159,16 @@ func (c *Client) CompleteExternalAuth(ctx context.Context, a proof.ExternalAuth)
 
 // post sends a JSON body and reads the JSON answer.
 func (c *Client) post(ctx context.Context, path string, body, out any) error {
+	return c.postUpTo(ctx, maxAnswer, path, body, out)
+}
+
+func (c *Client) postUpTo(ctx context.Context, limit int64, path string, body, out any) error {
 	sent, err := json.Marshal(body)
 	if err != nil {
 		return fmt.Errorf("descope: encoding a request: %w", err)
 	}
 	for try := 0; ; try++ {
-		again, err := c.once(ctx, path, sent, out)
+		again, err := c.once(ctx, limit, path, sent, out)
 		if err == nil || again < 0 || try == len(pauses) {
 			return err
 		}
@@ -186,7 +190,7 @@ const never = time.Duration(-1)
 
 // once makes one request. again says when it may be made again: never, after the
 // usual pause (0), or after that long.
-func (c *Client) once(ctx context.Context, path string, body []byte, out any) (again time.Duration, err error) {
+func (c *Client) once(ctx context.Context, limit int64, path string, body []byte, out any) (again time.Duration, err error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+path, bytes.NewReader(body))
 	if err != nil {
 		return never, fmt.Errorf("descope: %w", err)
@@ -202,8 +206,8 @@ func (c *Client) once(ctx context.Context, path string, body []byte, out any) (a
 		return never, unavailable(err, 0)
 	}
 	defer answer.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer+1))
-	if err != nil || len(data) > maxAnswer {
+	data, err := io.ReadAll(io.LimitReader(answer.Body, limit+1))
+	if err != nil || int64(len(data)) > limit {
 		return never, unavailable(errors.New("descope: the answer broke off or is too long"), 0)
 	}
 	if answer.StatusCode/100 == 2 {

@@ -1,5 +1,6 @@
-// Package descope calls Descope's Management API: so far the one call by which a
-// flow's External Authentication action is completed. The shapes are those of
+// Package descope calls Descope's Management API: the call by which a flow's External
+// Authentication action is completed, and the search of the audit trail for logins that
+// succeeded. The shapes are those of
 // Descope's OpenAPI document and its Go SDK; what is not written there (what a
 // request id looks like, how long it lives, whether completing twice is allowed)
 // is left to the answer. Redirects are not followed.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +14,8 @@ import (
 	"github.com/kosmoscope/kosmoscope/internal/jobs"
 	"github.com/kosmoscope/kosmoscope/internal/journey"
 	"github.com/kosmoscope/kosmoscope/internal/proof"
+	"github.com/kosmoscope/kosmoscope/internal/risk"
+	"github.com/kosmoscope/kosmoscope/internal/risk/decide"
 )
 
 // hold makes updates wait for each other, so that they share one commit: the
@@ -178,6 +181,25 @@ func TestNoScans(t *testing.T) {
 		func() { _ = record.CancelJobs("", "", "") },
 		func() { _, _ = record.Secret("", "") },
 		func() { _, _ = record.PutSecretIfAbsent("", "", []byte("x")) },
+		func() { _, _ = record.Remembered("", "") },
+		func() { _, _, _ = record.History("", "") },
+		func() { _ = record.PutHistory("", "", []byte("x"), 0, start) },
+		func() { _ = record.PutHistory("", "", []byte("x"), 1, start) },
+		func() { _ = record.DropHistory("", "") },
+		func() { _, _ = record.StaleHistories("", start, 1) },
+		func() { _ = record.InsertDecision(&decide.Decision{}) },
+		func() { _, _ = record.Decision("", "") },
+		func() { _ = record.EndDecision(&decide.Decision{}, "") },
+		func() { _, _ = record.Decisions("", decide.Filter{Before: start}, 1) },
+		func() { _, _ = record.Decisions("", decide.Filter{Verdict: risk.Deny, Since: start, Before: start}, 1) },
+		func() { _, _ = record.Decisions("", decide.Filter{Subject: "x", Before: start}, 1) },
+		func() { _, _ = record.Decisions("", decide.Filter{Application: new(string), Before: start}, 1) },
+		func() { _, _ = record.Applications("") },
+		func() { _, _ = record.PurgeDecisions("", start) },
+		func() { _, _ = record.PolicyVersions("", "") },
+		func() { _, _ = record.PolicyVersion("", "", 1) },
+		func() { _, _ = record.PolicyInForce("", "", decide.Enforce) },
+		func() { _ = record.InsertPolicy(&decide.PolicyVersion{Document: []byte("{}")}) },
 	}
 	recording := &Store{db: recordingDB{record}}
 	c := jobs.Claimed{}
@@ -187,6 +209,10 @@ func TestNoScans(t *testing.T) {
 		func() { _ = recording.Finish(t.Context(), c) },
 		func() { _ = recording.Reschedule(t.Context(), c, start, "") },
 		func() { _ = recording.Dead(t.Context(), c, start, "") },
+		func() { _ = recording.RecordedLogins(t.Context(), "", "", start, start, nil) },
+		func() { _ = recording.RecordedLogins(t.Context(), "", "x", start, start, nil) },
+		func() { _, _ = recording.CountLogins(t.Context(), "", "", start, start) },
+		func() { _, _ = recording.CountLogins(t.Context(), "", "x", start, start) },
 	)
 	for _, call := range every {
 		record.err = nil
@@ -197,13 +223,21 @@ func TestNoScans(t *testing.T) {
 	}
 	// Of several ways to its rows a statement takes the one that was made for it.
 	ways := map[string]string{
-		"FROM challenges WHERE handover_hash = ":       "challenges_handover (handover_hash=?)",
-		"FROM challenges WHERE id = ":                  "challenges_id (id=?)",
-		"FROM challenges\n\t\tWHERE tenant = $1 AND s": "challenges_subject (tenant=? AND subject=?)",
-		"FROM challenges\n\t\tWHERE tenant = $1 AND c": "challenges_idempotency (tenant=? AND caller=? AND idempotency_key=?)",
-		"UPDATE challenges SET sealed_request":         "challenges_subject (tenant=? AND subject=?)",
-		"FROM hits\n":                                  "PRIMARY KEY (tenant=? AND limit_name=? AND key_hash=? AND minute>?)",
-		"DELETE FROM hits":                             "hits_minute (tenant=? AND minute<?)",
+		"FROM challenges WHERE handover_hash = ":                         "challenges_handover (handover_hash=?)",
+		"FROM challenges WHERE id = ":                                    "challenges_id (id=?)",
+		"FROM challenges\n\t\tWHERE tenant = $1 AND s":                   "challenges_subject (tenant=? AND subject=?)",
+		"FROM challenges\n\t\tWHERE tenant = $1 AND c":                   "challenges_idempotency (tenant=? AND caller=? AND idempotency_key=?)",
+		"UPDATE challenges SET sealed_request":                           "challenges_subject (tenant=? AND subject=?)",
+		"FROM hits\n":                                                    "PRIMARY KEY (tenant=? AND limit_name=? AND key_hash=? AND minute>?)",
+		"DELETE FROM hits":                                               "hits_minute (tenant=? AND minute<?)",
+		"risk_decisions WHERE tenant = $1 AND (at, id) < ($2, $3) ORDER": "risk_decisions_at (tenant=? AND (at,id)<(?,?))",
+		"risk_decisions WHERE tenant = $1 AND verdict = $2 AND at":       "risk_decisions_at (tenant=? AND at>? AND (at,id)<(?,?))",
+		"risk_decisions WHERE tenant = $1 AND subject = $2 AND (at":      "risk_decisions_subject (tenant=? AND subject=? AND (at,id)<(?,?))",
+		"risk_decisions WHERE tenant = $1 AND application = $2 AND (at":  "risk_decisions_application (tenant=? AND application=? AND (at,id)<(?,?))",
+		"COUNT(*) FROM risk_decisions WHERE tenant = $1 AND at":          "COVERING INDEX risk_decisions_at (tenant=? AND at>? AND at<?)",
+		"COUNT(*) FROM risk_decisions WHERE tenant = $1 AND application": "COVERING INDEX risk_decisions_application (tenant=? AND application=? AND at>? AND at<?)",
+		"UPDATE risk_decisions SET sealed_record":                        "risk_decisions_subject (tenant=? AND subject=?)",
+		"FROM risk_histories WHERE tenant = $1 AND changed_at":           "risk_histories_changed (tenant=? AND changed_at<?)",
 	}
 	for query, args := range recorded {
 		want := ""
@@ -220,7 +254,7 @@ func TestNoScans(t *testing.T) {
 				if err := r.Scan(&id, &parent, &unused, &plan); err != nil {
 					return err
 				}
-				if strings.HasPrefix(plan, "SCAN") && plan != "SCAN due" && plan != "SCAN CONSTANT ROW" {
+				if strings.HasPrefix(plan, "SCAN") && !slices.Contains([]string{"SCAN due", "SCAN names", "SCAN d", "SCAN CONSTANT ROW"}, plan) {
 					t.Errorf("%s\n%s", query, plan)
 				}
 				if strings.HasPrefix(plan, "SEARCH") && !strings.Contains(plan, want) {

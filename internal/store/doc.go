@@ -1,6 +1,6 @@
 // Package store keeps the domain in one SQL database: SQLite in the one binary,
-// PostgreSQL when scaled. It implements journey.Store and jobs.Queue, once for
-// both; what differs between the two (how a transaction is had, two words of
+// PostgreSQL when scaled. It implements journey.Store, decide.Store and jobs.Queue,
+// once for both; what differs between the two (how a transaction is had, two words of
 // SQL, which error means what) is in sqlite.go and postgres.go.
 // internal/store/storetest is the suite that holds both to the contract.
 //

@@ -3,7 +3,8 @@ package store
 import "context"
 
 // Empty reports whether nothing was ever kept here that is sealed under the
-// master key: only then may that key be made anew.
+// master key: only then may that key be made anew. Whatever else is sealed belongs to a
+// subject.
 func (s *Store) Empty(ctx context.Context) (bool, error) {
 	empty := true
 	err := s.db.read(ctx, func(t *tx) error {

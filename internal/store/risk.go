@@ -24,7 +24,10 @@ const (
 	purgeChunk    = 1000
 )
 
-// UpdateRisk implements decide.Store. All that Update says holds.
+// UpdateRisk implements decide.Store. All that Update says holds. That logins are
+// serial, too, is what keeps one that was weighed while its subject was erased from
+// leaving a record behind; they only read that subject and add rows, so that on
+// PostgreSQL they do not collide with each other.
 func (s *Store) UpdateRisk(ctx context.Context, fn func(decide.Tx) error) error {
 	return s.db.write(ctx, serial, func(t *tx) error { return fn(t) })
 }

@@ -294,6 +294,9 @@ func (s *sqliteDB) write(ctx context.Context, _ isolation, fn func(*tx) error) e
 }
 
 func (s *sqliteDB) read(ctx context.Context, fn func(*tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
 	var r *session
 	select {
 	case r = <-s.readers:

@@ -22,6 +22,7 @@ import (
 	"github.com/kosmoscope/kosmoscope/internal/jobs"
 	"github.com/kosmoscope/kosmoscope/internal/journey"
 	"github.com/kosmoscope/kosmoscope/internal/proof"
+	"github.com/kosmoscope/kosmoscope/internal/risk/decide"
 	"github.com/kosmoscope/kosmoscope/internal/store"
 	"github.com/kosmoscope/kosmoscope/internal/store/pgtest"
 )
@@ -227,8 +228,11 @@ func TestErasedBytes(t *testing.T) {
 	c := newChallenge("t", "s")
 	c.SealedRequest, c.SealedSession = []byte("WHO-TO-ERASE"), []byte("SESSION-TO-ERASE")
 	c.RequestHash, c.Network, c.External.Sealed = []byte("HASH-TO-ERASE"), []byte("NETWORK-TO-ERASE"), []byte("RETURN-TO-ERASE")
-	err := s.Update(t.Context(), func(tx journey.Tx) error {
-		return errors.Join(tx.InsertSubject(p), tx.InsertVerification(v), tx.InsertChallenge(c))
+	d := newDecision("s", time.Now())
+	d.Sealed = []byte("RECORD-TO-ERASE")
+	err := s.UpdateRisk(t.Context(), func(tx decide.Tx) error {
+		return errors.Join(tx.InsertSubject(p), tx.InsertVerification(v), tx.InsertChallenge(c), tx.InsertDecision(d),
+			tx.PutHistory("t", "s", []byte("HISTORY-TO-ERASE"), 0, time.Now()))
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -326,7 +330,10 @@ func TestAppendOnly(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer s.Close()
-			if err := s.Update(t.Context(), func(tx journey.Tx) error { return insertAll(tx, newVerification("t")) }); err != nil {
+			err = s.UpdateRisk(t.Context(), func(tx decide.Tx) error {
+				return errors.Join(insertAll(tx, newVerification("t")), tx.InsertPolicy(&decide.PolicyVersion{Tenant: "t", Version: 1, Document: []byte("{}")}))
+			})
+			if err != nil {
 				t.Fatal(err)
 			}
 			db, err := sql.Open(driver, raw)
@@ -334,9 +341,9 @@ func TestAppendOnly(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer db.Close()
-			statements := []string{"UPDATE audit SET actor = 'nobody'", "DELETE FROM audit"}
+			statements := []string{"UPDATE audit SET actor = 'nobody'", "DELETE FROM audit", "UPDATE risk_policies SET document = '[]'", "DELETE FROM risk_policies"}
 			if name == "postgres" {
-				statements = append(statements, "TRUNCATE audit")
+				statements = append(statements, "TRUNCATE audit", "TRUNCATE risk_policies")
 			}
 			for _, q := range statements {
 				if _, err := db.ExecContext(t.Context(), q); err == nil || !strings.Contains(err.Error(), "append-only") {

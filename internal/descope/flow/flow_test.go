@@ -88,14 +88,14 @@ func TestReadNames(t *testing.T) {
 	if !reflect.DeepEqual(n, want) {
 		t.Fatalf("more than one name changed: %+v", n)
 	}
-	if n, err = read("predicate_from_context: context\n", "predicate_from_context: template\n"); err != nil || n.PredicateFromContext != "template" {
+	if n, err = read("lists_in_payload: text\n", "lists_in_payload: json\n"); err != nil || n.ListsInPayload != flow.ListJSON {
 		t.Fatalf("%v, %v", n, err)
 	}
 	for name, c := range map[string][3]string{
 		"unknown field":      {"  step_up: step-up ", "  stepup: step-up ", "stepup"},
 		"unknown section":    {"\noperators: ", "\noperator: ", "operator"},
-		"wrong predicate":    {"predicate_from_context: context\n", "predicate_from_context: inline\n", `predicate_from_context is "context" or "template"`},
-		"without predicate":  {"predicate_from_context: context\n", "", `predicate_from_context is "context" or "template"`},
+		"wrong lists":        {"lists_in_payload: text\n", "lists_in_payload: xml\n", `lists_in_payload is "text", "json" or "nothing"`},
+		"without lists":      {"lists_in_payload: text\n", "", `lists_in_payload is "text", "json" or "nothing"`},
 		"a list, not a name": {"  end: logged-in ", "  end: [logged-in] ", "cannot construct"},
 	} {
 		n, err := read(c[0], c[1])

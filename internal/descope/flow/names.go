@@ -63,9 +63,9 @@ type Names struct {
 		NotIn          string `yaml:"not_in"`
 		Matches        string `yaml:"matches"`
 	} `yaml:"operators"`
-	// PredicateFromContext is "context" or "template".
-	PredicateFromContext string `yaml:"predicate_from_context"`
-	Keys                 struct {
+	// ListsInPayload is "text", "json" or "nothing".
+	ListsInPayload string `yaml:"lists_in_payload"`
+	Keys           struct {
 		UserID           string `yaml:"user_id"`
 		Email            string `yaml:"email"`
 		UserAttributes   string `yaml:"user_attributes"`
@@ -101,6 +101,13 @@ type Names struct {
 	} `yaml:"components"`
 }
 
+// Values of Names.ListsInPayload.
+const (
+	ListText    = "text"
+	ListJSON    = "json"
+	ListNothing = "nothing"
+)
+
 //go:embed names.yaml
 var defaultNames []byte
 
@@ -132,8 +139,10 @@ func parseNames(b []byte) (*Names, error) {
 	if err := yaml.Load(b, n, yaml.WithKnownFields()); err != nil {
 		return nil, err
 	}
-	if n.PredicateFromContext != FromContext && n.PredicateFromContext != "template" {
-		return nil, errors.New(`predicate_from_context is "context" or "template"`)
+	switch n.ListsInPayload {
+	case ListText, ListJSON, ListNothing:
+	default:
+		return nil, errors.New(`lists_in_payload is "text", "json" or "nothing"`)
 	}
 	return n, nil
 }

@@ -154,12 +154,19 @@ func (w *world) familiar(user, ip string) {
 	w.now = w.now.Add(time.Hour)
 }
 
-// verdict has a challenge of a decision end.
+// verdict has a challenge of a decision end, and the job hear of it.
 func (w *world) verdict(c proof.Caller, decision, user string, status proof.ChallengeStatus) {
+	w.t.Helper()
+	id := w.challenge(c, decision, user, status)
+	_, err := w.Verdict(ctx, proof.Job{Tenant: c.Tenant, Kind: decide.JobVerdict, Key: id})
+	must(w.t, err)
+}
+
+func (w *world) challenge(c proof.Caller, decision, user string, status proof.ChallengeStatus) (id string) {
 	w.t.Helper()
 	subject, fresh, err := w.journey.Subject(ctx, c.Tenant, user)
 	must(w.t, err)
-	id := fmt.Sprintf("0198f0aa-0000-7000-8000-%012d", w.now.UnixNano()%1e12)
+	id = fmt.Sprintf("0198f0aa-0000-7000-8000-%012d", w.now.UnixNano()%1e12)
 	ch := &proof.Challenge{
 		ID: id, Tenant: c.Tenant, Caller: c.ID, Subject: subject.ID, DecisionID: decision, Status: proof.ChallengePending,
 		CreatedAt: w.now, ExpiresAt: w.now.Add(time.Minute),
@@ -177,9 +184,8 @@ func (w *world) verdict(c proof.Caller, decision, user string, status proof.Chal
 		}
 		return tx.InsertChallenge(ch)
 	}))
-	_, err = w.Verdict(ctx, proof.Job{Tenant: c.Tenant, Kind: decide.JobVerdict, Key: id})
-	must(w.t, err)
 	w.now = w.now.Add(time.Second)
+	return id
 }
 
 func TestMissionExample(t *testing.T) {
@@ -235,6 +241,19 @@ func TestLearning(t *testing.T) {
 	w.now = w.now.Add(24 * time.Hour)
 	w.want(w.weigh("ada", login(sydney, true)), risk.Allow)
 	w.want(w.weigh("grace", login(sydney, true)), risk.Allow) // hers is hers: nothing to compare with, a device that Descope knows
+}
+
+// The flow says how it ended before the job hears of the match.
+func TestTheFlowIsQuicker(t *testing.T) {
+	w := newWorld(t)
+	w.familiar("ada", berlin)
+	a := w.weigh("ada", login(sydney, true))
+	w.challenge(shop, a.DecisionID, "ada", proof.ChallengeMatch)
+	if e := w.end(a.DecisionID, decide.OutcomeSuccess); !e.Learned || e.Why != "" {
+		t.Fatalf("%+v", e)
+	}
+	w.now = w.now.Add(24 * time.Hour)
+	w.want(w.weigh("ada", login(sydney, true)), risk.Allow)
 }
 
 func TestAMatchOfSomebodyElseTeachesNothing(t *testing.T) {

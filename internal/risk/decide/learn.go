@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/kosmoscope/kosmoscope/internal/journey"
@@ -95,9 +96,19 @@ func (s *Service) apply(tx Tx, subject *proof.Subject, d *Decision, r Record, ou
 		return done, nil
 	}
 	matched := outcome == OutcomeMatch
+	if outcome == OutcomeSuccess && d.Verdict == risk.StepUp && !d.Learned {
+		// The flow may be quicker than the job that hears of the match.
+		challenges, err := tx.ChallengesOf(d.Tenant, d.Subject)
+		if err != nil {
+			return done, err
+		}
+		matched = slices.ContainsFunc(challenges, func(c *proof.Challenge) bool {
+			return c.DecisionID == d.ID && c.Caller == d.Caller && c.Status == proof.ChallengeMatch
+		})
+	}
 	teaches := matched || outcome == OutcomeSuccess && d.Verdict == risk.Allow
 	if teaches && !d.Learned || outcome == OutcomeNoMatch {
-		if err := s.teach(tx, subject, d, r, outcome); err != nil {
+		if err := s.teach(tx, subject, d, r, lesson{wrongFace: outcome == OutcomeNoMatch, matched: matched}); err != nil {
 			bad, ok := errors.AsType[*unreadable](err)
 			if !ok {
 				return done, err
@@ -141,8 +152,11 @@ func whyNot(d *Decision, outcome string) string {
 	return WhyUnread
 }
 
+// lesson is what a login taught besides where it came from.
+type lesson struct{ wrongFace, matched bool }
+
 // teach changes the history.
-func (s *Service) teach(tx Tx, subject *proof.Subject, d *Decision, r Record, outcome string) error {
+func (s *Service) teach(tx Tx, subject *proof.Subject, d *Decision, r Record, lesson lesson) error {
 	h, version, err := s.history(tx, subject)
 	if err != nil {
 		return err
@@ -151,13 +165,13 @@ func (s *Service) teach(tx Tx, subject *proof.Subject, d *Decision, r Record, ou
 		h = new(risk.History)
 	}
 	o := &r.Observation
-	if outcome == OutcomeNoMatch {
+	if lesson.wrongFace {
 		h.Scorch(s.Now(), r.Device, addressOf(o))
 	} else {
 		h.Learn(risk.Lesson{
 			Decision: d.ID, At: o.At, Device: r.Device, IP: addressOf(o), ASN: o.ASN, Country: o.Country, City: o.City,
 			Latitude: r.Latitude, Longitude: r.Longitude, RadiusKM: r.RadiusKM, HasCoordinates: r.HasPlace,
-			Matched: outcome == OutcomeMatch,
+			Matched: lesson.matched,
 		})
 	}
 	plain, err := json.Marshal(h)

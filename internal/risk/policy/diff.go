@@ -31,9 +31,9 @@ func (c *Compiler) Diff(a, b *Document) []Change {
 		b = &Document{}
 	}
 	d := &differ{c: c, a: newNamed(c, a), b: newNamed(c, b), changes: []Change{}}
-	d.text("", "Name", a.Name, b.Name)
-	d.text("", "Description", a.Description, b.Description)
-	d.field("", "If no rule fires", verdict(a.Otherwise), verdict(b.Otherwise))
+	d.text("", "Name:", a.Name, b.Name)
+	d.text("", "Description:", a.Description, b.Description)
+	d.field("", "If no rule fires:", verdict(a.Otherwise), verdict(b.Otherwise))
 	for i := range a.Nodes {
 		if n := &a.Nodes[i]; d.b.nodes[n.ID] == nil {
 			d.add(Removed, n.ID, "%s removed", d.a.what(n))
@@ -64,14 +64,14 @@ func (d *differ) add(kind, node, format string, args ...any) {
 
 func (d *differ) field(node, what, old, now string) {
 	if old != now {
-		d.add(Changed, node, "%s: %s → %s", what, old, now)
+		d.add(Changed, node, "%s %s → %s", what, old, now)
 	}
 }
 
 // text tells a text that changed, if need be without its end.
 func (d *differ) text(node, what, old, now string) {
 	if old != now {
-		d.add(Changed, node, "%s: %s → %s", what, quoted(old), quoted(now))
+		d.add(Changed, node, "%s %s → %s", what, quoted(old), quoted(now))
 	}
 }
 
@@ -177,19 +177,19 @@ func (d *differ) node(old, now *Node) {
 	if old.Signal != now.Signal {
 		d.add(Changed, now.ID, "%s replaced by %s", d.a.what(old), d.b.what(now))
 	}
-	d.text(now.ID, d.a.title(old)+": label", old.Label, now.Label)
+	d.text(now.ID, d.a.title(old)+": label:", old.Label, now.Label)
 	d.params(title, old, now)
 	if now.Type == TypeSignal {
-		d.field(now.ID, title+": if it cannot be told", lean(old.Unknown), lean(now.Unknown))
+		d.field(now.ID, title+": if it cannot be told:", lean(old.Unknown), lean(now.Unknown))
 	}
 	d.text(now.ID, title+": condition", string(old.Op), string(now.Op))
 	d.field(now.ID, title+": number", amount(old.Value), amount(now.Value))
-	d.text(now.ID, "Expression", old.Expression, now.Expression)
+	d.text(now.ID, "Expression:", old.Expression, now.Expression)
 	if now.Type == TypeWeight {
 		d.field(now.ID, title+": weight", d.a.weight(old), d.b.weight(now))
 	}
 	d.text(now.ID, title+": combines by", string(old.How), string(now.How))
-	d.field(now.ID, title, verdict(old.Decision), verdict(now.Decision))
+	d.field(now.ID, title+":", verdict(old.Decision), verdict(now.Decision))
 }
 
 // weight is that of a node, or of the signal that goes into it.
@@ -216,7 +216,7 @@ func (d *differ) params(title string, old, now *Node) {
 		if i < 0 {
 			d.field(now.ID, title+": "+p.title, "default", p.value)
 		} else if before[i].all != p.all {
-			d.add(Changed, now.ID, "%s: %s: %s → %s", title, p.title, before[i].value, p.value)
+			d.add(Changed, now.ID, "%s: %s %s → %s", title, p.title, before[i].value, p.value)
 		}
 	}
 	for _, p := range before {

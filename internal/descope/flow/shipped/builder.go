@@ -121,7 +121,8 @@ func pairs(list ...[2]string) []flow.KeyValue {
 	return out
 }
 
-// node is one call of the bridge. What it does not answer leads to trouble, never on.
+// node is one call of the bridge. What it does not answer leads to trouble; to next only
+// if there is no trouble, which is for what nobody is let in by.
 type node struct {
 	id, name string
 	endpoint string
@@ -139,12 +140,31 @@ type field struct {
 	value any
 }
 
+// bare is a template that becomes JSON by itself, and so has no quotes.
+type bare string
+
+// lists are fields whose templates become lists, in the way that names.yaml says is right.
+func (b *builder) lists(fields ...field) []field {
+	switch b.n.ListsInPayload {
+	case flow.ListNothing:
+		return nil
+	case flow.ListJSON:
+		for i, f := range fields {
+			fields[i].value = bare(f.value.(string))
+		}
+	}
+	return fields
+}
+
 func (b *builder) call(c node) *flow.Task {
 	var payload strings.Builder
 	for i, f := range c.payload {
 		v, err := json.Marshal(f.value)
 		if err != nil {
 			panic("shipped: " + err.Error()) // constants of ours
+		}
+		if raw, ok := f.value.(bare); ok {
+			v = []byte(raw)
 		}
 		payload.WriteString(map[bool]string{true: "{", false: ","}[i == 0] + strconv.Quote(f.name) + ":" + string(v))
 	}
@@ -160,6 +180,10 @@ func (b *builder) call(c node) *flow.Task {
 		argument{"async", false}, argument{"resultPath", c.key})
 	t.Errors = map[string]flow.Handling{}
 	for _, name := range []string{flow.ConnectorFailed, flow.RequestError} {
+		if c.trouble == "" {
+			t.Errors[name] = flow.Handling{Type: flow.Ignore}
+			continue
+		}
 		t.Errors[name] = flow.Handling{Type: flow.Custom}
 		to(t, edge{name, c.trouble})
 	}
@@ -194,15 +218,6 @@ func test(k, operator string) flow.Atomic { return flow.Atomic{Operator: operato
 
 func compare(k, operator string, value any) flow.Atomic {
 	v := inline(value)
-	return flow.Atomic{Operator: operator, Target: key(k), Predicate: &v}
-}
-
-// compareKey compares two keys, in the way that names.yaml says is right.
-func (b *builder) compareKey(k, operator, other string) flow.Atomic {
-	v := key(other)
-	if b.n.PredicateFromContext == "template" {
-		v = inline(template(other))
-	}
 	return flow.Atomic{Operator: operator, Target: key(k), Predicate: &v}
 }
 

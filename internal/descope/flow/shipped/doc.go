@@ -5,23 +5,27 @@
 // Two parts make up all flows. A main flow is a sign-in, a part and an end; a subflow
 // is the part alone, whose ways out its host continues.
 //
-//	Proofing (proof.go)                         Step-up (stepup.go)
+//	Proofing (proof.go)                       Step-up (stepup.go)
 //
-//	Verified before? --yes--> no session        What is new? --place, device...-+
-//	      | no                                        | nothing                 |
-//	      v                                           v                         |
-//	 1Kosmos IDV <-----------again--+           Is it known? --no--------------+|
-//	      v                         |                 | yes                    vv
-//	 the person's page              |                 |       1Kosmos LiveID Step-Up <-again-+
-//	      v                         |                 |              v                       |
-//	 1Kosmos IDV Result <--pending  |                 |       the person's page              |
-//	      |        |                |                 |              v                       |
-//	 verified   anything else: a screen               |       1Kosmos Step-Up Result -expired+
-//	      v                                           |          |            |
-//	 attributes, claims                               |        match    anything else: a screen
-//	      v                                           v          v
-//	     End                                         End <-- Step Up, new sign-in
+//	Verified before? --yes--> no session      Risk Evaluation --deny--> no session
+//	      | no                                   |   |   | step_up, no answer, ...
+//	      v                                allow |   |   v
+//	 1Kosmos IDV <-----------again--+            |   |  1Kosmos LiveID Step-Up <--again--+
+//	      v                         |            |   |   v                               |
+//	 the person's page              |            |   |  the person's page                |
+//	      v                         |            |   |   v                               |
+//	 1Kosmos IDV Result <--pending  |            |   |  1Kosmos Step-Up Result --expired-+
+//	      |        |                |            |   |   |          |
+//	 verified   anything else: a screen          |   | match    anything else: a screen
+//	      v                                      v       v
+//	 attributes, claims                       Risk Outcome: success
+//	      v                                      |       v
+//	     End                                     |   Step Up, new sign-in
+//	                                             v       v
+//	                                            End     End
 //
 // No task that fails leads towards an end: what a connector does not answer, and
-// every answer that is not the one good word, ends on a screen without a session.
+// every answer that is not the one good word, ends on a screen without a session, or,
+// if it is the risk that is not answered, asks for the face. Only how a login ended may
+// stay unsaid.
 package shipped

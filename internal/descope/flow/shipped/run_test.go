@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/url"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -19,7 +20,7 @@ import (
 
 type answer = map[string]any
 
-// bridge answers the four nodes. Of several answers to a node each is given once, and
+// bridge answers the six nodes. Of several answers to a node each is given once, and
 // the last one from then on.
 type bridge struct {
 	rt.Connectors
@@ -92,6 +93,10 @@ var (
 	faceOpen   = answer{"challenge_id": "c-1", "challenge_url": "https://bridge.example/c/1", "status": "pending", "reason": nil}
 	verified   = answer{"status": "verified", "session_id": "v-1", "ial_level": "IAL2", "completed_at": "2026-11-29T00:00:00Z", "claims": answer{"given_name": "ADA", "family_name": "BYRON"}, "reason": nil}
 	matched    = answer{"match_result": "match", "reason": nil}
+	allowed    = answer{"decision": "allow", "score": 0.0, "reasons": []any{}, "reason": nil, "policy_version": 0.0, "decision_id": "d-1"}
+	risky      = answer{"decision": "step_up", "score": 60.0, "reasons": []any{"new_device", "geo_anomaly"}, "reason": "new_device", "policy_version": 0.0, "decision_id": "d-1"}
+	denied     = answer{"decision": "deny", "score": 100.0, "reasons": []any{"velocity"}, "reason": "velocity", "policy_version": 0.0, "decision_id": "d-1"}
+	learned    = answer{"decision_id": "d-1", "outcome": "success", "learned": true, "why": nil}
 	pendingIDV = answer{"status": "pending", "reason": nil}
 )
 
@@ -104,7 +109,7 @@ func newStage(t *testing.T, id string) *stage {
 	t.Parallel()
 	names := flow.DefaultNames()
 	s := &stage{T: t, accounts: rt.NewAccounts(), bridge: &bridge{name: names.Connector.Name, answers: map[string][]any{
-		"/idv": {idvOpen}, "/idv/result": {verified}, "/stepup": {faceOpen}, "/stepup/result": {matched},
+		"/idv": {idvOpen}, "/idv/result": {verified}, "/stepup": {faceOpen}, "/stepup/result": {matched}, "/risk": {allowed}, "/risk/outcome": {learned},
 	}}, flow: id, screens: id}
 	s.accounts.Danger = project.Risk{
 		KnownDevice: true, IP: "192.0.2.1", Country: "DE", LastIPs: []string{"192.0.2.1", "192.0.2.9"}, LastCountries: []string{"DE"}, LastCountry: "DE", LastIP: "192.0.2.1",
@@ -225,6 +230,24 @@ func (s *stage) last() answer {
 		s.Fatal("nothing was asked of the bridge")
 	}
 	return s.bridge.asked[len(s.bridge.asked)-1].payload
+}
+
+// asked are the payloads that an endpoint got, in order.
+func (s *stage) asked(endpoint string) (list []answer) {
+	for _, a := range s.bridge.asked {
+		if a.endpoint == endpoint {
+			list = append(list, a.payload)
+		}
+	}
+	return list
+}
+
+// ended says that the bridge was told once how the login ended, and so.
+func (s *stage) ended(want answer) {
+	s.Helper()
+	if got := s.asked("/risk/outcome"); !reflect.DeepEqual(got, []answer{want}) {
+		s.Fatalf("the bridge was told %v, want %v", got, want)
+	}
 }
 
 func (s *stage) answers(endpoint string, list ...any) { s.bridge.answers[endpoint] = list }

@@ -26,8 +26,8 @@ const (
 )
 
 // SensitiveScopes are what an application passes as scope, in the client data or the
-// form of Descope's element, to say that only somebody who shows their face may go
-// on. They are ours: a customer writes their own into the condition.
+// form of Descope's element, to say what is specially protected. They are ours: a customer
+// writes their own into the condition, the node that it leads to, and the policy.
 var SensitiveScopes = []string{"orders:refund"}
 
 // Endpoints of the bridge, below the connector's base URL.
@@ -36,6 +36,14 @@ const (
 	endpointIDVResult    = "/idv/result"
 	endpointStepUp       = "/stepup"
 	endpointStepUpResult = "/stepup/result"
+	endpointRisk         = "/risk"
+	endpointRiskOutcome  = "/risk/outcome"
+)
+
+// How a login ended, as node Risk Outcome takes it.
+const (
+	outcomeSuccess = "success"
+	outcomeFailure = "failure"
 )
 
 // Keys of the nodes' answers, below connectors.
@@ -44,13 +52,16 @@ const (
 	keyIDVResult    = "kosmosIdvResult"
 	keyStepUp       = "kosmosStepUp"
 	keyStepUpResult = "kosmosStepUpResult"
+	keyRisk         = "kosmosRisk"
+	keyRiskOutcome  = "kosmosRiskOutcome"
 )
 
 // Seconds that a node may take. A result node only reads, and Descope's browser gives
-// up on a poll after 6 s (reference 4.7).
+// up on a poll after 6 s (reference 4.7). Nothing depends on what an outcome node says.
 const (
-	patienceStart  = 10
-	patienceResult = 5
+	patienceStart   = 10
+	patienceResult  = 5
+	patienceOutcome = 3
 )
 
 // Ids of tasks. They are the same in every flow that has the task, and stay what they
@@ -91,16 +102,16 @@ const (
 	taskProven         = "38"
 	taskNotProven      = "39"
 
-	taskRisk         = "40"
-	taskNewDevice    = "41"
-	taskNewPlace     = "42"
-	taskNewNetwork   = "43"
-	taskSensitive    = "44"
-	taskKnownDevice  = "45"
+	taskScopes       = "40"
+	taskRisk         = "41"
+	taskDecision     = "42"
+	taskDenied       = "43"
+	taskRiskScope    = "44"
+	taskDeny         = "45"
 	taskStepUp       = "46"
 	taskStepUpOpen   = "47"
 	taskStepTrouble  = "48"
-	taskKnownNetwork = "49"
+	taskNotNeeded    = "49"
 	taskFace         = "50"
 	taskProveFirst   = "51"
 	taskTooOften     = "52"
@@ -117,10 +128,13 @@ const (
 	taskStepBack     = "63.end"
 	taskStepWhose    = "64"
 	taskStepSame     = "65"
+	taskNotThem      = "66"
 	taskMatchClaims  = "70"
 	taskStepUpOn     = "71"
 	taskJWT          = "72"
+	taskMatchOutcome = "73"
 	taskClaims       = "75"
+	taskAllowed      = "76"
 	taskMatched      = "78"
 	taskNotMatched   = "79"
 
@@ -187,7 +201,7 @@ func proofExternal(n *flow.Names) *builder {
 func stepUpMain(n *flow.Names, id, name, description string, w way) *builder {
 	b := newBuilder(n, id, name, description)
 	b.d.Metadata.Fingerprint = true // Keys.KnownDevice needs it
-	b.signIn(false, taskRisk)
+	b.signIn(false, taskScopes)
 	b.stepUp(w, false)
 	b.end()
 	return b
@@ -195,7 +209,7 @@ func stepUpMain(n *flow.Names, id, name, description string, w way) *builder {
 
 func stepUp(n *flow.Names) *builder {
 	return stepUpMain(n, "kosmos-step-up", "Sign in, and show your face if something is new",
-		"Sign-in by e-mail code. A new device, place or network, or a sensitive scope, asks for the person's face first.", newTab)
+		"Sign-in by e-mail code. The bridge's policy weighs the login: straight through, the person's face first, or not at all.", newTab)
 }
 
 func stepUpExternal(n *flow.Names) *builder {
@@ -228,7 +242,7 @@ func stepUpSubflow(n *flow.Names) *builder {
 	b := newBuilder(n, "kosmos-step-up-subflow", "Show your face if something is new (subflow)",
 		"Risk and face step-up of somebody who is signed in, for a flow of your own.")
 	b.d.Metadata.Fingerprint = true
-	b.from(taskRisk)
+	b.from(taskScopes)
 	b.stepUp(newTab, true)
 	return b
 }
@@ -237,7 +251,7 @@ func stepUpExternalSubflow(n *flow.Names) *builder {
 	b := newBuilder(n, "kosmos-step-up-external-subflow", "Show your face by redirect if something is new (subflow)",
 		"Risk and face step-up of somebody who is signed in, through External Authentication, for a flow of your own.")
 	b.d.Metadata.Fingerprint = true
-	b.from(taskRisk)
+	b.from(taskScopes)
 	b.stepUp(external, true)
 	return b
 }

@@ -5,15 +5,20 @@ import (
 
 	"github.com/kosmoscope/kosmoscope/internal/descope/flow"
 	"github.com/kosmoscope/kosmoscope/internal/proof"
+	"github.com/kosmoscope/kosmoscope/internal/risk"
 )
 
-// stepUp weighs a login and asks for the person's face if something about it is new.
-// As a subflow it leaves by 49.not-needed, 78.match, 79.no-match and 51.prove.
+// stepUp has a login weighed by the bridge's policy, and asks for the person's face if it
+// says so. As a subflow it leaves by 49.not-needed, 78.match, 79.no-match and 51.prove.
 //
-// What cannot be told is not familiar: the login goes straight through only if device
-// and network are known for certain. A place that cannot be told says nothing.
+// Only the word allow goes straight through. Without an answer, and after one that nobody
+// has heard of, the face is asked for.
 //
-// Another try never looks at the risk again: who was asked for their face shows it.
+// What a page asks for (the scopes of client and form) may be typed by anybody, so it
+// goes into no payload: a condition looks for those that are sensitive, and either of two
+// nodes names a constant.
+//
+// Another try never has the risk weighed again: who was asked for their face shows it.
 func (b *builder) stepUp(w way, sub bool) {
 	o, k := b.n.Operators, b.n.Keys
 	user := field{"user_identifier", template(k.UserID)}
@@ -43,54 +48,62 @@ func (b *builder) stepUp(w way, sub bool) {
 		return b.screen(id, name, stop(parts, contained)...)
 	}
 
-	risks := []branch{
-		{"new-device", "new device", []flow.Atomic{test(k.TrustedDevice, o.IsFalse), test(k.KnownDevice, o.IsFalse)}, taskNewDevice},
-		{"impossible-travel", "impossible travel", []flow.Atomic{test(k.ImpossibleTravel, o.IsTrue)}, taskNewPlace},
-		{"new-country", "new country", []flow.Atomic{test(k.Country, o.NotEmpty), b.compareKey(k.LastCountries, o.NotContains, k.Country)}, taskNewPlace},
-		{"unfamiliar-ip", "unfamiliar IP", []flow.Atomic{b.compareKey(k.LastIPs, o.NotContains, k.IP)}, taskNewNetwork},
-	}
+	var scopes []branch
 	for i, scope := range SensitiveScopes {
 		for _, from := range []string{k.Client, k.Form} {
-			risks = append(risks, branch{fmt.Sprintf("scope-%s-%d", from, i+1), "sensitive scope (" + from + ")", []flow.Atomic{compare(from+".scope", o.Contains, scope)}, taskSensitive})
+			scopes = append(scopes, branch{fmt.Sprintf("scope-%s-%d", from, i+1), "sensitive scope (" + from + ")", []flow.Atomic{compare(from+".scope", o.Contains, scope)}, taskRiskScope})
 		}
 	}
-	b.main(b.condition(taskRisk, "What is new?", risks, "nothing", taskKnownDevice))
-	node := func(id, name, code, transaction string) *flow.Task {
-		payload := []field{user}
-		if code != "" {
-			payload = append(payload, field{"reason_code", code})
-		}
+	b.main(b.condition(taskScopes, "What is asked for?", scopes, "nothing sensitive", taskRisk))
+	weigh := func(id, name string, scopes []string) *flow.Task {
 		return b.call(node{
-			id: id, name: name, endpoint: endpointStepUp, key: keyStepUp, timeout: patienceStart, next: taskStepUpOpen, trouble: taskStepTrouble,
-			payload: append(append(payload, field{"transaction", transaction}), externally(w)...),
+			id: id, name: name, endpoint: endpointRisk, key: keyRisk, timeout: patienceResult, next: taskDecision, trouble: taskStepUp,
+			payload: append([]field{
+				user, {"ip", template(k.IP)}, {"application", ""}, {"scopes", scopes},
+				{"known_device", template(k.KnownDevice)}, {"trusted_device", template(k.TrustedDevice)}, {"impossible_travel", template(k.ImpossibleTravel)},
+				{"vpn", template(k.VPN)}, {"bot", template(k.Bot)}, {"risk_score", template(k.RiskScore)},
+			}, b.lists(field{"last_countries", template(k.LastCountries)}, field{"last_ips", template(k.LastIPs)})...),
 		})
 	}
-	b.aside(node(taskNewDevice, "1Kosmos LiveID Step-Up: new device", "new_device", "Sign in on a device that is new for your account"))
-	b.aside(node(taskNewPlace, "1Kosmos LiveID Step-Up: unusual place", "geo_anomaly", "Sign in from an unusual place"))
-	b.aside(node(taskNewNetwork, "1Kosmos LiveID Step-Up: new network", "unfamiliar_ip", "Sign in from a network that is new for your account"))
-	b.aside(node(taskSensitive, "1Kosmos LiveID Step-Up: sensitive scope", "sensitive_scope", "Sign in for something that is specially protected"))
+	b.main(weigh(taskRisk, "Risk Evaluation", []string{}))
+	b.aside(weigh(taskRiskScope, "Risk Evaluation: sensitive scope", SensitiveScopes[:1]))
 
+	decision, decisionID := answer(keyRisk, "decision"), field{"decision_id", template(answer(keyRisk, "decision_id"))}
+	// outcome tells the bridge how the login ended. Nobody waits for what it says to it.
+	outcome := func(id, name, outcome, next string, whose ...field) *flow.Task {
+		return b.call(node{
+			id: id, name: name, endpoint: endpointRiskOutcome, key: keyRiskOutcome, timeout: patienceOutcome, next: next,
+			payload: append([]field{decisionID, {"outcome", outcome}}, whose...),
+		})
+	}
 	through := taskClaims
 	if sub {
-		through = ""
-		b.out(taskKnownNetwork, "not-needed")
+		through = taskAllowed
 	}
-	b.main(b.condition(taskKnownDevice, "Is the device known?", []branch{
-		{"trusted", "trusted", []flow.Atomic{test(k.TrustedDevice, o.IsTrue)}, taskKnownNetwork},
-		{"known", "known", []flow.Atomic{test(k.KnownDevice, o.IsTrue)}, taskKnownNetwork},
-	}, "cannot tell", taskStepUp))
-	b.main(b.condition(taskKnownNetwork, "Is the network known?", []branch{
-		{"not-needed", "yes: straight through", []flow.Atomic{b.compareKey(k.LastIPs, o.Contains, k.IP)}, through},
-	}, "cannot tell", taskStepUp))
+	b.main(b.condition(taskDecision, "What was decided?", []branch{
+		{"allow", "allow", []flow.Atomic{is(decision, string(risk.Allow))}, through},
+		{"deny", "deny", []flow.Atomic{is(decision, string(risk.Deny))}, taskDenied},
+	}, "step up", taskStepUp))
+	b.aside(outcome(taskDenied, "Risk Outcome: refused", outcomeFailure, taskDeny, user))
+	b.aside(deny(taskDeny, "Denied", "We cannot let you in now",
+		"Too much about this sign-in is unusual. Your account is not locked. If it was you, try again later or on a device that you use more often, or write to our support."))
 	claims := func(id, next string) *flow.Task {
 		return action(id, "Claims for the session", b.n.Actions.CustomClaims, next, argument{b.n.Arguments.CustomClaims, pairs(
 			[2]string{claimStatus, template(b.attribute(attrStatus))}, [2]string{claimLevel, template(b.attribute(attrLevel))},
 			[2]string{claimAt, template(b.attribute(attrAt))})})
 	}
-	if !sub {
-		b.aside(claims(taskClaims, taskEnd))
+	if sub {
+		b.aside(outcome(taskAllowed, "Risk Outcome: straight through", outcomeSuccess, taskNotNeeded, user))
+		b.aside(b.condition(taskNotNeeded, "Way out: not needed", []branch{{"not-needed", "straight through", []flow.Atomic{is(decision, string(risk.Allow))}, ""}}, "never", taskStepUp))
+		b.out(taskNotNeeded, "not-needed")
+	} else {
+		b.aside(claims(taskClaims, taskAllowed))
+		b.aside(outcome(taskAllowed, "Risk Outcome: straight through", outcomeSuccess, taskEnd, user))
 	}
-	b.main(node(taskStepUp, "1Kosmos LiveID Step-Up", "", "Sign in to your account"))
+	b.main(b.call(node{
+		id: taskStepUp, name: "1Kosmos LiveID Step-Up", endpoint: endpointStepUp, key: keyStepUp, timeout: patienceStart, next: taskStepUpOpen, trouble: taskStepTrouble,
+		payload: append([]field{user, {"reason_code", template(answer(keyRisk, "reason"))}, {"transaction", "Sign in to your account"}, decisionID}, externally(w)...),
+	}))
 	b.aside(retry(taskStepTrouble, "Check not reached", "One moment, please",
 		"This sign-in needs your face, and the check cannot be reached right now. Wait a minute, then try again.", "Try again", taskStepUp))
 
@@ -133,7 +146,7 @@ func (b *builder) stepUp(w way, sub bool) {
 		b.away(taskStepAway, taskStepBack, url, taskStepResult)
 	}
 
-	payload := []field{{"challenge_id", template(answer(keyStepUp, "challenge_id"))}}
+	payload := []field{{"challenge_id", template(answer(keyStepUp, "challenge_id"))}, decisionID}
 	if w != external {
 		payload = append(payload, user)
 	}
@@ -152,13 +165,13 @@ func (b *builder) stepUp(w way, sub bool) {
 	if w == external {
 		match = taskStepWhose
 	} else if sub {
-		match = taskStepUpOn
+		match = taskMatchOutcome
 	}
 	b.main(b.condition(taskStepOutcome, "Is it the same face?", []branch{
 		{"match", "match", []flow.Atomic{is(result, string(proof.ChallengeMatch))}, match},
 		{"pending", "pending", []flow.Atomic{is(result, string(proof.ChallengePending))}, pending},
 		{"expired", "expired", []flow.Atomic{is(result, string(proof.ChallengeExpired))}, taskStepExpired},
-		{"declined", "declined", []flow.Atomic{is(result, "error"), is(why, string(proof.ReasonDeclined))}, taskDeclined},
+		{"declined", "declined", []flow.Atomic{is(result, "error"), is(why, string(proof.ReasonDeclined))}, taskNotThem},
 		{"no-match", "no match", []flow.Atomic{is(result, string(proof.ChallengeNoMatch))}, taskNoMatch},
 	}, "anything else", taskStepError))
 	switch w {
@@ -178,6 +191,8 @@ func (b *builder) stepUp(w way, sub bool) {
 	} else {
 		b.aside(retry(taskStepExpired, "Time ran out", "Time ran out", late, label, again))
 	}
+	// In an external flow the user is nobody by now.
+	b.aside(outcome(taskNotThem, "Risk Outcome: not them", outcomeFailure, taskDeclined))
 	b.aside(deny(taskDeclined, "Stopped by the person", "This sign-in was stopped",
 		"Somebody said that it was not them. If that was you: well done, nobody was let in. Change the password of your e-mail if others may be reading it."))
 	b.aside(deny(taskNoMatch, "Not the same face", "We could not confirm that it is you",
@@ -186,10 +201,10 @@ func (b *builder) stepUp(w way, sub bool) {
 		"The check did not come to a result, so we cannot let you in this time. Your account is not locked. Please sign in again in a few minutes."))
 
 	if w == external {
-		b.main(b.call(nodeOf(taskStepWhose, "1Kosmos Step-Up Result, of this user", taskStepSame, append(payload[:1:1], user))))
+		b.main(b.call(nodeOf(taskStepWhose, "1Kosmos Step-Up Result, of this user", taskStepSame, append(payload[:len(payload):len(payload)], user))))
 		next := taskMatchClaims
 		if sub {
-			next = taskStepUpOn
+			next = taskMatchOutcome
 		}
 		b.main(b.condition(taskStepSame, "Is it this user's?", []branch{{"match", "match", []flow.Atomic{is(result, string(proof.ChallengeMatch))}, next}}, "no", taskStepError))
 	}
@@ -198,9 +213,10 @@ func (b *builder) stepUp(w way, sub bool) {
 		after = taskMatched
 	} else {
 		// Before the Step Up action, so that hardly anything can fail after it.
-		b.main(claims(taskMatchClaims, taskStepUpOn))
+		b.main(claims(taskMatchClaims, taskMatchOutcome))
 		b.needs(attrStatus, attrLevel, attrAt)
 	}
+	b.main(outcome(taskMatchOutcome, "Risk Outcome: the same face", outcomeSuccess, taskStepUpOn, user))
 	b.main(action(taskStepUpOn, "Step Up", b.n.Actions.StepUp, taskJWT))
 	b.main(action(taskJWT, "Generate JWT", b.n.Actions.GenerateJWT, after))
 	if !sub {

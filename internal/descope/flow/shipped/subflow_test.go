@@ -117,7 +117,7 @@ func TestStepUpSubflow(t *testing.T) {
 	asked := func(t *testing.T, sub string, results ...any) *stage {
 		s := host(t, sub, stepUpWays) // whoever is known goes straight through, so begin anew
 		s.accounts.Grants = nil
-		s.accounts.Danger.KnownDevice = false
+		s.answers("/risk", risky)
 		s.answers("/stepup/result", results...)
 		s.start()
 		s.click("continue", "email", ada)
@@ -175,7 +175,7 @@ func TestStepUpSubflow(t *testing.T) {
 	t.Run("a match before is none now", func(t *testing.T) {
 		s := host(t, "kosmos-step-up-subflow", map[string]string{"49.not-needed": "9", "78.match": "9", "79.no-match": "8", "51.prove": "8"})
 		s.atHost("9")
-		s.accounts.Danger.KnownDevice = false
+		s.answers("/risk", risky)
 		again := func() {
 			s.click("x")
 			s.click("continue", "email", ada)

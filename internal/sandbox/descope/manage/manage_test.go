@@ -346,6 +346,39 @@ func TestAuditIsLimited(t *testing.T) {
 	}
 }
 
+// Our own client reads the trail.
+func TestAuditOfSignIns(t *testing.T) {
+	t.Parallel()
+	h := start(t, "")
+	c, err := descope.New(descope.Options{BaseURL: h.url, ProjectID: projectID, ManagementKey: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := h.now().Add(-time.Minute)
+	first := h.signIn("ada@example.org", project.Grant{AMR: []string{"email"}, Browser: project.Browser{Addr: netip.MustParseAddr("78.55.20.10")}})
+	h.pass(time.Hour)
+	h.signIn("grace@example.org", project.Grant{AMR: []string{"email"}, Browser: project.Browser{Addr: netip.MustParseAddr("2001:db8::7")}})
+	list, more, err := c.SignIns(t.Context(), before, time.Time{}, 0)
+	if err != nil || len(list) != 2 || more {
+		t.Fatalf("%+v %t %v", list, more, err)
+	}
+	ada := list[0]
+	if ada.ID == "" || ada.UserID != first.User.UserID || !slices.Equal(ada.LoginIDs, []string{"ada@example.org"}) || ada.Method != "otp" || ada.Country != "DE" ||
+		ada.IP != netip.MustParseAddr("78.55.20.10") || ada.At.Before(before) || !ada.At.Before(list[1].At) || list[1].IP != netip.MustParseAddr("2001:db8::7") {
+		t.Errorf("%+v", list)
+	}
+	// From the last one on, which comes again, and up to it.
+	if again, _, err := c.SignIns(t.Context(), list[1].At, time.Time{}, 0); err != nil || len(again) != 1 || again[0].ID != list[1].ID {
+		t.Errorf("%+v %v", again, err)
+	}
+	if early, _, err := c.SignIns(t.Context(), before, list[0].At.Add(time.Minute), 0); err != nil || len(early) != 1 || early[0].ID != ada.ID {
+		t.Errorf("%+v %v", early, err)
+	}
+	if none, _, err := c.SignIns(t.Context(), before, time.Time{}, 1); err != nil || len(none) != 0 {
+		t.Errorf("%+v %v", none, err)
+	}
+}
+
 func TestFlows(t *testing.T) {
 	t.Parallel()
 	h := start(t, "")

@@ -509,6 +509,7 @@ func TestBrowser(t *testing.T) {
 			t.Errorf("%q: %s", remote, got)
 		}
 	}
+	r.RemoteAddr = "nobody"
 	r.Header.Set("X-Forwarded-For", "49.180.20.30") // anybody can write that
 	if got := l.Browser(r).Addr; got.IsValid() {
 		t.Errorf("taken from a header: %s", got)

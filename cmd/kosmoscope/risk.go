@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/kosmoscope/kosmoscope/internal/config"
+	"github.com/kosmoscope/kosmoscope/internal/geo"
+	"github.com/kosmoscope/kosmoscope/internal/journey"
+	"github.com/kosmoscope/kosmoscope/internal/proof"
+	"github.com/kosmoscope/kosmoscope/internal/risk"
+	"github.com/kosmoscope/kosmoscope/internal/risk/decide"
+)
+
+// risks makes what weighs logins.
+func (b *bridge) risks(keys journey.Vault) (*decide.Service, error) {
+	var err error
+	if b.atlas, err = geo.OpenAtlas(geo.AtlasOptions{
+		CityFile: b.cfg.Geo.City, ASFile: b.cfg.Geo.AS, AnonymiserFile: b.cfg.Geo.Anonymisers, Logger: b.log,
+	}); err != nil {
+		return nil, hint(fmt.Errorf("geo: %w", err), "see geo in docs/configuration.md")
+	}
+	o := decide.Options{
+		Store: b.store, Vault: keys, Subjects: b.journey, Locate: func(a netip.Addr) risk.Where { return where(b.atlas.Locate(a)) }, Logger: b.log,
+	}
+	for i := range b.cfg.Tenants {
+		t := &b.cfg.Tenants[i]
+		o.Tenants = append(o.Tenants, decide.Tenant{
+			ID: t.ID, Preset: t.Risk.Preset, Window: t.Risk.Window, KeepDecisions: t.Risk.KeepDecisions, KeepHistory: t.Risk.KeepHistory,
+		})
+	}
+	return decide.New(o)
+}
+
+func where(l geo.Location) risk.Where {
+	w := risk.Where{Anonymiser: l.Anonymiser, Listed: l.Listed}
+	if l.HasPlace {
+		p := l.Place
+		w.Country, w.City, w.HasCoordinates = p.Country, p.City, p.HasCoordinates
+		w.Latitude, w.Longitude, w.RadiusKM = p.Latitude, p.Longitude, p.RadiusKM
+	}
+	if l.HasAS {
+		w.ASN, w.ASName = l.ASN, l.ASName
+	}
+	return w
+}
+
+// ofTenant opens the bridge that a configuration names, for a command that is about one
+// tenant and must not begin anything.
+func ofTenant(ctx context.Context, s *streams, path, tenant string) (*bridge, string, error) {
+	cfg, err := config.Load(path)
+	if err != nil {
+		return nil, "", err
+	}
+	if tenant == "" {
+		if len(cfg.Tenants) != 1 {
+			return nil, "", hint(errors.New("the configuration has several tenants"), "say which with --tenant")
+		}
+		tenant = cfg.Tenants[0].ID
+	}
+	if !slices.ContainsFunc(cfg.Tenants, func(t config.Tenant) bool { return t.ID == tenant }) {
+		return nil, "", fmt.Errorf("the configuration has no tenant %q", tenant)
+	}
+	if _, err := os.Stat(cfg.MasterKey); err != nil {
+		return nil, "", err // never made here
+	}
+	b, err := openBridge(ctx, cfg, logger(s.err, "warn"))
+	return b, tenant, err
+}
+
+type explainCmd struct {
+	Decision string `arg:"" help:"Id of the decision, as the Risk Evaluation node answered it."`
+	Config   string `required:"" type:"existingfile" short:"c" help:"Configuration of the bridge."`
+	Tenant   string `help:"Tenant, if the configuration has several."`
+	JSON     bool   `name:"json" help:"Print JSON."`
+}
+
+func (c *explainCmd) Run(ctx context.Context, s *streams) error {
+	b, tenant, err := ofTenant(ctx, s, c.Config, c.Tenant)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	e, err := b.risk.Explain(ctx, tenant, c.Decision)
+	if errors.Is(err, proof.ErrNotFound) || proof.ReasonOf(err) == proof.ReasonUnknownDecision {
+		return &exit{status: 1, err: hint(errors.New("no such decision in this tenant"), "it may be too old: risk.keep_decisions says how long they stay")}
+	}
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(s.out, e)
+	}
+	return printDecision(s, e)
+}
+
+// printDecision prints a decision for people.
+func printDecision(s *streams, e *decide.Explanation) error {
+	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	row := func(name, format string, args ...any) { fmt.Fprintf(w, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
+	row("decision", "%s", e.Verdict)
+	row("at", "%s", e.At.UTC().Format(time.RFC3339))
+	if e.User != "" {
+		row("user", "%s", e.User)
+	}
+	if e.Application != "" {
+		row("application", "%s", e.Application)
+	}
+	row("score", "%s", number(e.Score))
+	row("reasons", "%s", orNone(joined(e.Reasons)))
+	row("policy", "%s", policyName(e.PolicyApplication, e.PolicyVersion))
+	if e.ShadowVersion > 0 {
+		row("only tried", "version %d: %s", e.ShadowVersion, e.ShadowVerdict)
+	}
+	row("ended", "%s", orNone(e.Outcome))
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if e.Erased {
+		_, err := fmt.Fprintln(s.out, "\nThe person was erased; what the decision rested on is gone.")
+		return err
+	}
+	fmt.Fprintln(s.out)
+	fmt.Fprintln(w, "SIGNAL\tOUTCOME\tVALUE\tEVIDENCE")
+	for _, r := range e.Result.Readings {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", r.Signal, r.Outcome, number(r.Value), r.Evidence)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintln(s.out)
+	fmt.Fprintln(w, "NODE\tGIVES\tSURE\tPART IN IT")
+	for _, step := range e.Result.Steps {
+		gives := number(step.Number)
+		if step.Holds != nil {
+			gives = map[bool]string{true: "holds", false: "does not hold"}[*step.Holds]
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", step.Node, strings.TrimSpace(gives+" "+step.Message), yes(step.Sure), yes(step.OnPath))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if e.Result.Failed != "" {
+		fmt.Fprintln(s.out, "\nThe evaluation failed:", e.Result.Failed)
+	}
+	if e.Differs {
+		fmt.Fprintln(s.out, "\nThis version of the program would decide otherwise:", e.Result.Verdict)
+	}
+	if e.Observation.Country != "" {
+		for _, source := range geoSources {
+			fmt.Fprintln(s.out, "\n"+source)
+		}
+	}
+	return nil
+}
+
+// geoSources must stand where places are shown.
+var geoSources = []string{geo.Attribution() + " " + geo.AttributionURL()}
+
+func policyName(application string, version int) string {
+	if version == 0 {
+		return "the preset that holds until one is published"
+	}
+	if application == "" {
+		return fmt.Sprintf("version %d", version)
+	}
+	return fmt.Sprintf("version %d of application %s", version, application)
+}
+
+func joined[T ~string](list []T) string {
+	all := make([]string, len(list))
+	for i, e := range list {
+		all[i] = string(e)
+	}
+	return strings.Join(all, ", ")
+}
+
+func orNone(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
+}
+
+func number(n *float64) string {
+	if n == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%.4g", *n)
+}
