@@ -31,6 +31,7 @@ type stored struct {
 	radius        uint16
 }
 
+// ranges are the ranges of one family, in order and without a gap.
 type ranges struct {
 	list []span
 	end  uint64 // where the last one ends
@@ -39,7 +40,40 @@ type ranges struct {
 // span reaches to the next one.
 type span struct {
 	start uint64
-	place uint32 // 1 + index, or 0
+	is    uint32 // 1 + index of the place or AS, or 0
+}
+
+// add puts a range behind the others and reports whether it began a new one, rather than
+// going on with the one before. It may not start before the end.
+func (r *ranges) add(start, width uint64, is uint32) bool {
+	if start > r.end {
+		r.list = append(r.list, span{r.end, 0})
+	}
+	n := len(r.list)
+	grew := n == 0 || r.list[n-1].is != is
+	if grew {
+		r.list = append(r.list, span{start, is})
+	}
+	r.end = start + width
+	return grew
+}
+
+// append writes the ranges as doc.go says. code translates what a span is.
+func (r *ranges) append(out []byte, code []uint64) []byte {
+	var widths, are []byte
+	for i, s := range r.list {
+		end := r.end
+		if i+1 < len(r.list) {
+			end = r.list[i+1].start
+		}
+		widths = appendWidth(widths, end-s.start)
+		are = binary.AppendUvarint(are, code[s.is])
+	}
+	out = binary.AppendUvarint(out, uint64(len(r.list)))
+	out = binary.AppendUvarint(out, uint64(len(widths)))
+	out = append(out, widths...)
+	out = binary.AppendUvarint(out, uint64(len(are)))
+	return append(out, are...)
 }
 
 // Add puts a network at a place. The networks of a family must come in ascending order
@@ -77,14 +111,9 @@ func (p *Packer) Add(network netip.Prefix, at Place) error {
 		i = uint32(len(p.places))
 		p.index[s], p.places, p.used = i, append(p.places, s), append(p.used, 0)
 	}
-	if start > r.end {
-		r.list = append(r.list, span{r.end, 0})
-	}
-	if n := len(r.list); n == 0 || r.list[n-1].place != i+1 {
-		r.list = append(r.list, span{start, i + 1})
+	if r.add(start, width, i+1) {
 		p.used[i]++
 	}
-	r.end = start + width
 	return nil
 }
 
@@ -168,22 +197,13 @@ func (p *Packer) Write(w io.Writer, date time.Time, attribution, attributionURL 
 	column(func(s stored) { out = binary.AppendVarint(out, int64(s.lat)) })
 	column(func(s stored) { out = binary.AppendVarint(out, int64(s.lon)) })
 	column(func(s stored) { out = binary.AppendUvarint(out, uint64(s.radius)) })
-	for _, r := range []ranges{p.v4, p.v6} {
-		var widths, places []byte
-		for i, s := range r.list {
-			end := r.end
-			if i+1 < len(r.list) {
-				end = r.list[i+1].start
-			}
-			widths = appendWidth(widths, end-s.start)
-			places = binary.AppendUvarint(places, code[s.place])
-		}
-		out = binary.AppendUvarint(out, uint64(len(r.list)))
-		out = binary.AppendUvarint(out, uint64(len(widths)))
-		out = append(out, widths...)
-		out = binary.AppendUvarint(out, uint64(len(places)))
-		out = append(out, places...)
-	}
+	out = p.v4.append(out, code)
+	out = p.v6.append(out, code)
+	return squeeze(w, out)
+}
+
+// squeeze is gzip, as small as it gets.
+func squeeze(w io.Writer, out []byte) error {
 	if len(out) > maxSize {
 		return fmt.Errorf("geo: the table is larger than %d MiB", maxSize>>20)
 	}

