@@ -22,7 +22,8 @@ const (
 	heatSubject = "subject"
 )
 
-// Scorch remembers that a face did not match.
+// Scorch remembers that a face did not match, on a device (of our own cookie; empty: not
+// known) and from an address.
 func (h *History) Scorch(at time.Time, device string, ip netip.Addr) {
 	h.scorch(heatSubject, "", at)
 	if device != "" {
@@ -34,6 +35,11 @@ func (h *History) Scorch(at time.Time, device string, ip netip.Addr) {
 }
 
 func (h *History) scorch(kind, key string, at time.Time) {
+	for _, e := range h.Heat {
+		if e.Kind == kind && e.Key == key && e.At.After(at) { // heard of out of order
+			at = e.At
+		}
+	}
 	h.cool(kind, key)
 	h.Heat = append([]Heat{{Kind: kind, Key: key, At: at}}, h.Heat...)
 	h.Heat = h.Heat[:min(len(h.Heat), MaxHeat)]

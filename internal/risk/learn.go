@@ -4,6 +4,7 @@ import (
 	"math"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -25,6 +26,13 @@ type Lesson struct {
 // was not seen for the longest time makes room.
 func (h *History) Learn(l Lesson) {
 	h.Format = 1
+	l.Country = strings.ToUpper(l.Country)
+	if !finite(l.Latitude, l.Longitude, l.RadiusKM) { // JSON cannot say them
+		l.HasCoordinates = false
+	}
+	if !l.HasCoordinates {
+		l.Latitude, l.Longitude, l.RadiusKM = 0, 0, 0
+	}
 	if l.Matched && l.At.After(h.MatchedAt) {
 		h.MatchedAt = l.At
 	}
@@ -71,6 +79,10 @@ func (h *History) Learn(l Lesson) {
 	}
 }
 
+func finite(numbers ...float64) bool {
+	return !slices.ContainsFunc(numbers, func(n float64) bool { return math.IsNaN(n) || math.IsInf(n, 0) })
+}
+
 func first[T any](list []T, n int) []T { return list[:min(len(list), n)] }
 
 // seen counts one more time.
@@ -97,7 +109,7 @@ func (h *History) device(l Lesson) {
 }
 
 func (h *History) net(l Lesson) {
-	ip := l.IP.Unmap().WithZone("").String()
+	ip := bare(l.IP).String()
 	i := slices.IndexFunc(h.Nets, func(n SeenNetwork) bool { return n.IP == ip })
 	if i < 0 {
 		i = len(h.Nets)

@@ -37,6 +37,9 @@ func Observe(l Login, w Where, h *History, c Context) Observation {
 		Logins: h.Logins, LastLogin: earlier(h.Last, l.At), VPN: l.VPN, Bot: l.Bot, RiskScore: l.RiskScore,
 		ProofedAt: earlier(c.ProofedAt, l.At), ProofedBy: c.ProofedBy, ProofingKnown: c.ProofingKnown, Address: w.Address,
 	}
+	if l.RiskScore != nil && !finite(*l.RiskScore) {
+		o.RiskScore = nil
+	}
 	o.device(&l, h)
 	if w.Address == AddressPublic {
 		o.network(&l, w, h)
@@ -72,76 +75,73 @@ func (o *Observation) device(l *Login, h *History) {
 }
 
 func (o *Observation) network(l *Login, w Where, h *History) {
-	ip := l.IP.Unmap().WithZone("")
+	ip := bare(l.IP)
 	o.IP, o.ASN, o.ASName = ip.String(), w.ASN, w.ASName
 	prefix := NetworkOf(ip)
-	if len(h.Nets) > 0 {
+	for _, n := range h.Nets {
+		was, err := netip.ParseAddr(n.IP)
+		if err != nil {
+			continue
+		}
 		o.AddressSource = SourceHistory
-		o.AddressSeen, o.NetworkSeen = No, No
-		systems := false
-		for _, n := range h.Nets {
-			was, err := netip.ParseAddr(n.IP)
-			if err != nil {
-				continue
-			}
-			if was == ip {
-				o.AddressSeen = Yes
-			}
-			if prefix.Contains(was) {
-				o.NetworkSeen = Yes
-			}
-			systems = systems || n.ASN != 0
-			if n.ASN != 0 && n.ASN == w.ASN {
-				o.ASSeen = Yes
-			}
-		}
-		if w.ASN != 0 && systems && o.ASSeen == Unknown {
-			o.ASSeen = No
+		o.AddressSeen = either(o.AddressSeen, was == ip)
+		o.NetworkSeen = either(o.NetworkSeen, prefix.Contains(was))
+		if n.ASN != 0 && w.ASN != 0 {
+			o.ASSeen = either(o.ASSeen, n.ASN == w.ASN)
 		}
 	}
-	if l.LastIPs == nil {
-		return
-	}
-	seen, near := No, No
+	// Descope remembers a few addresses, and no providers. What it adds is what counts; that
+	// it does not know one says nothing where we have a history.
+	address, network := Unknown, Unknown
 	for _, was := range l.LastIPs {
-		if was = was.Unmap().WithZone(""); was == ip {
-			seen = Yes
-		}
-		if prefix.Contains(was) {
-			near = Yes
+		if KindOf(was, true) == AddressPublic {
+			was = bare(was)
+			address, network = either(address, was == ip), either(network, prefix.Contains(was))
 		}
 	}
-	if len(h.Nets) == 0 || seen == Yes || near == Yes && o.NetworkSeen != Yes {
+	if more(o.AddressSeen, address) || more(o.NetworkSeen, network) {
 		o.AddressSource = SourceDescope
-		if o.AddressSeen != Yes {
-			o.AddressSeen = seen
-		}
-		if o.NetworkSeen != Yes {
-			o.NetworkSeen = near
-		}
+		o.AddressSeen, o.NetworkSeen = either(o.AddressSeen, address == Yes), either(o.NetworkSeen, network == Yes)
 	}
 }
 
+// either is Yes if one of two says so, else No.
+func either(t Tri, also bool) Tri {
+	if also {
+		return Yes
+	}
+	if t == Unknown {
+		return No
+	}
+	return t
+}
+
+// more is whether what Descope says tells more than the history does.
+func more(ours, theirs Tri) bool {
+	return theirs != Unknown && (ours == Unknown || ours == No && theirs == Yes)
+}
+
 func (o *Observation) place(l *Login, w Where, h *History) {
-	o.Country, o.City = w.Country, w.City
+	o.Country, o.City = strings.ToUpper(w.Country), w.City
 	for _, p := range h.Places {
-		o.KnownCountries = append(o.KnownCountries, p.Country)
+		o.KnownCountries = append(o.KnownCountries, strings.ToUpper(p.Country))
 	}
 	if len(o.KnownCountries) > 0 {
 		o.CountrySource = SourceHistory
 	}
 	for _, country := range l.LastCountries {
 		country = strings.ToUpper(country)
-		if !slices.Contains(o.KnownCountries, country) && len(o.KnownCountries) < 2*MaxPlaces {
-			o.KnownCountries = append(o.KnownCountries, country)
-			if o.CountrySource == "" || country == w.Country {
-				o.CountrySource = SourceDescope
-			}
+		if country == "" || slices.Contains(o.KnownCountries, country) || len(o.KnownCountries) == 2*MaxPlaces {
+			continue
+		}
+		o.KnownCountries = append(o.KnownCountries, country)
+		if o.CountrySource == "" || country == o.Country {
+			o.CountrySource = SourceDescope
 		}
 	}
 	slices.Sort(o.KnownCountries)
-	if w.Country != "" && len(o.KnownCountries) > 0 {
-		o.CountrySeen = TriOf(slices.Contains(o.KnownCountries, w.Country))
+	if o.Country != "" && len(o.KnownCountries) > 0 {
+		o.CountrySeen = TriOf(slices.Contains(o.KnownCountries, o.Country))
 	}
 	if !w.HasCoordinates {
 		return
@@ -151,11 +151,14 @@ func (o *Observation) place(l *Login, w Where, h *History) {
 		if !v.HasCoordinates {
 			continue
 		}
-		o.Travels = append(o.Travels, Travel{
+		t := Travel{
 			FromCountry: v.Country, FromCity: v.City,
 			KM:       geo.DistanceKM(geo.Place{Latitude: v.Latitude, Longitude: v.Longitude, HasCoordinates: true}, here),
 			RadiusKM: v.RadiusKM + w.RadiusKM, Hours: l.At.Sub(v.At).Hours(), SameAS: v.ASN != 0 && v.ASN == w.ASN,
-		})
+		}
+		if finite(t.KM, t.RadiusKM) { // else a file of the operator's has numbers that are none
+			o.Travels = append(o.Travels, t)
+		}
 	}
 }
 

@@ -50,6 +50,7 @@ type world struct {
 	journey *journey.Service
 	vault   journey.Vault
 	now     time.Time
+	signIns []decide.SignIn // at Descope
 }
 
 var empty = sync.OnceValues(func() ([]byte, error) {
@@ -87,7 +88,12 @@ func newWorld(t *testing.T) *world {
 	w.vault = keys
 	clock := func() time.Time { return w.now }
 	w.journey = journey.New(journey.Options{Store: w.store, Vault: keys, Now: clock, OnVerdict: decide.JobVerdict})
-	tenant := decide.Tenant{ID: "acme", Preset: "balanced", Window: 15 * time.Minute, KeepDecisions: 90 * 24 * time.Hour, KeepHistory: 400 * 24 * time.Hour}
+	tenant := decide.Tenant{
+		ID: "acme", Preset: "balanced", Window: 15 * time.Minute, KeepDecisions: 90 * 24 * time.Hour, KeepHistory: 400 * 24 * time.Hour,
+		SignIns: func(_ context.Context, since, until time.Time) ([]decide.SignIn, error) {
+			return slices.DeleteFunc(slices.Clone(w.signIns), func(e decide.SignIn) bool { return e.At.Before(since) || !e.At.Before(until) }), nil
+		},
+	}
 	elsewhere := tenant
 	elsewhere.ID = "elsewhere"
 	w.Service, err = decide.New(decide.Options{
@@ -570,5 +576,51 @@ func TestAtOnce(t *testing.T) {
 	must(t, err)
 	if len(page) != 8 {
 		t.Fatalf("%d decisions", len(page))
+	}
+}
+
+// Descope's own word that a login succeeded ends a decision that allowed it, and nothing else.
+func TestSignIns(t *testing.T) {
+	w := newWorld(t)
+	w.familiar("ada", berlin)
+	allowed := w.weigh("ada", login(office, true)) // the preset asks: its network is new
+	w.want(allowed, risk.StepUp)
+	w.publish("", document(t, "geo_anomaly", risk.StepUp), 0, decide.Enforce)
+	allowed = w.weigh("ada", login(office, true))
+	w.want(allowed, risk.Allow)
+	asked := w.weigh("ada", login(sydney, true))
+	w.want(asked, risk.StepUp)
+	at := func(ip string) decide.SignIn {
+		return decide.SignIn{Users: []string{"U1", "ada"}, IP: netip.MustParseAddr(ip), At: w.now.Add(time.Second)}
+	}
+	read := func() {
+		t.Helper()
+		w.now = w.now.Add(time.Minute)
+		next, err := w.ReadSignIns(ctx, proof.Job{Tenant: "acme", Kind: decide.JobSignIns, Key: "acme"})
+		must(t, err)
+		if !next.Equal(w.now.Add(time.Minute)) {
+			t.Fatal(next)
+		}
+	}
+	outcome := func(id string) string {
+		e, err := w.Explain(ctx, "acme", id)
+		must(t, err)
+		return e.Outcome
+	}
+	w.signIns = []decide.SignIn{at("185.220.101.1"), at(sydney), {Users: []string{"nobody", ""}, At: w.now}}
+	read()
+	if outcome(allowed.DecisionID) != "" || outcome(asked.DecisionID) != "" {
+		t.Fatal("ended by a login from elsewhere, or one that was asked for a face")
+	}
+	w.signIns = append(w.signIns, at(office))
+	read()
+	read() // the same events again
+	if outcome(allowed.DecisionID) != decide.OutcomeSuccess {
+		t.Fatal("not ended")
+	}
+	o, _, err := w.Weigh(ctx, "acme", decide.Request{UserIdentifier: "ada", Login: login(office, true)})
+	must(t, err)
+	if o.Logins != 2 || o.AddressSeen != risk.Yes {
+		t.Fatalf("%+v", o)
 	}
 }

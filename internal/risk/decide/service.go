@@ -19,10 +19,11 @@ import (
 )
 
 // Kinds of the jobs that this package handles. The key of JobVerdict is the id of a
-// challenge; journey queues it (journey.Options.OnVerdict). The key of JobPurge is the tenant.
+// challenge; journey queues it (journey.Options.OnVerdict). The key of the others is the tenant.
 const (
 	JobVerdict = "risk.verdict"
 	JobPurge   = "risk.purge"
+	JobSignIns = "risk.sign_ins"
 )
 
 // Subjects finds or prepares the subject of a user identifier; journey.Service does.
@@ -40,6 +41,8 @@ type Tenant struct {
 	// KeepDecisions and KeepHistory are how long a decision stays, and how long a history
 	// does that nothing is added to.
 	KeepDecisions, KeepHistory time.Duration
+	// SignIns tells which logins succeeded at Descope; nil: nobody does.
+	SignIns SignIns
 }
 
 // Options wires a Service. All but Now, Wake and Logger are needed.
@@ -113,13 +116,18 @@ func (s *Service) tenant(id string) (*Tenant, error) {
 
 // Handlers are the job handlers of this package, by kind.
 func (s *Service) Handlers() map[string]func(context.Context, proof.Job) (time.Time, error) {
-	return map[string]func(context.Context, proof.Job) (time.Time, error){JobVerdict: s.Verdict, JobPurge: s.Purge}
+	return map[string]func(context.Context, proof.Job) (time.Time, error){JobVerdict: s.Verdict, JobPurge: s.Purge, JobSignIns: s.ReadSignIns}
 }
 
 // Begin queues the jobs that run by themselves.
 func (s *Service) Begin(ctx context.Context) error {
-	for id := range s.tenants {
-		if err := s.update(ctx, func(tx Tx) error { return enqueue(tx, id, JobPurge, id, s.Now().Add(time.Minute)) }); err != nil {
+	for id, t := range s.tenants {
+		if err := s.update(ctx, func(tx Tx) error {
+			if err := enqueue(tx, id, JobPurge, id, s.Now().Add(time.Minute)); err != nil || t.SignIns == nil {
+				return err
+			}
+			return enqueue(tx, id, JobSignIns, id, s.Now().Add(signInsEvery))
+		}); err != nil {
 			return err
 		}
 	}

@@ -93,6 +93,7 @@ var stories = []story{
 	{name: "stolen password", history: atHome, past: weekdays(home), login: "A device that nobody knows, in Sydney, at three in the night.", after: 19 * time.Hour, ip: sydney, known: risk.No},
 	{name: "sensitive scope", history: atHome, past: weekdays(home), login: "The same laptop, at home, and she wants to pay something back.", after: 24 * time.Hour, ip: home, known: risk.Yes, scopes: []string{"openid", "orders:refund"}},
 	{name: "behind Tor", history: atHome, past: weekdays(home), login: "A device that nobody knows, through Tor, after six failures on this account.", after: 24 * time.Hour, ip: exit, known: risk.No, more: func(_ *risk.Login, c *risk.Context) { c.Failures = risk.Counts{Subject: 6, Network: 6} }},
+	{name: "an attack through Tor", history: atHome, past: weekdays(home), login: "A device that nobody knows, through Tor, after forty failures from that network with many accounts.", after: 24 * time.Hour, ip: exit, known: risk.No, more: func(_ *risk.Login, c *risk.Context) { c.Failures = risk.Counts{Subject: 1, Network: 40} }},
 	{name: "somebody fails elsewhere", history: atHome, past: weekdays(home), login: "Somebody else fails with her account, again and again; Ada signs in at home as ever.", after: 24 * time.Hour, ip: home, known: risk.Yes, more: func(_ *risk.Login, c *risk.Context) { c.Failures = risk.Counts{Subject: 9} }},
 	{name: "a face that did not match", history: atHome + " Then, in the office, a face did not match.", past: func(h *risk.History) {
 		weekdays(home)(h)

@@ -340,13 +340,13 @@ func (c *inspector) inputs() {
 			c.add(n.ID, "", "missing_input", "Nothing goes into this node. Connect something to it, or remove it.")
 		case one && got > 1:
 			c.add(n.ID, "", "too_many_inputs", "%d connections go into this node, which takes one. Put an any or all before it.", got)
-		case n.Type == TypeCondition && n.Op == Count && n.Value != nil && *n.Value > float64(got) && got > 0:
-			c.add(n.ID, "value", "bad_value", "At least %v are to hold, but only %d go in, so that it never does. Lower the number.", *n.Value, got)
+		case n.Type == TypeCondition && n.Op == Count && n.Value != nil && *n.Value > float64(got) && *n.Value == math.Trunc(*n.Value):
+			c.add(n.ID, "value", "bad_value", "At least %s are to hold, but only %d can, so that it never does. Lower the number.", short(*n.Value), got)
 		}
 		if n.Type == TypeCondition && n.Op == AtLeast && got == 1 && n.Value != nil {
 			from := &c.doc.Nodes[c.in[i][0]]
 			if gives(from) == number && *n.Value <= 0 {
-				c.add(n.ID, "value", "bad_value", "A score is never below %v, so that this always holds. Raise the number.", *n.Value)
+				c.add(n.ID, "value", "bad_value", "A score is never below %s, so that this always holds. Raise the number.", short(*n.Value))
 			}
 			if from.Type == TypeCombine && *n.Value > MaxScore {
 				c.add(n.ID, "value", "bad_value", "A score is at most %d, so that this never holds. Lower the number.", MaxScore)

@@ -196,6 +196,9 @@ func (l *language) explain(issues *cel.Issues) string {
 		name, _, _ := strings.Cut(rest, "'")
 		return fmt.Sprintf("At %s: %q does not go with values of these types. Numbers with a dot (1.0) and without, and texts, do not mix.", where, strings.Trim(name, "_@"))
 	}
+	if e.Location.Line() < 1 { // the parser gave up: its limits have no place in the text
+		return "The expression nests too deep, or makes no sense from some point on. Mend it, or split it over several nodes."
+	}
 	return fmt.Sprintf("At %s: %s.", where, strings.TrimSuffix(clipTo(msg, 200), "."))
 }
 

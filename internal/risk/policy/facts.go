@@ -119,8 +119,14 @@ func first(o *risk.Observation) risk.Travel {
 	return o.Travels[0]
 }
 
-// since is never negative: what lies after the login is now (clock skew).
-func since(at, then time.Time) time.Duration { return max(at.Sub(then), 0) }
+// since is never negative: what lies after the login is now (clock skew). It is zero if
+// it never happened.
+func since(at, then time.Time) time.Duration {
+	if then.IsZero() {
+		return 0
+	}
+	return max(at.Sub(then), 0)
+}
 
 var (
 	errTooLong   = errors.New("what it reads is too long")

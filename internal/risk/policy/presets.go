@@ -132,7 +132,10 @@ func strict() *Document {
 	rest := d.signals("", "geo_anomaly", "impossible_travel", "sensitive_scope", "velocity", "dormant_account", "unusual_hour", "anonymiser", "descope_risk")
 	// Nobody is refused because their device cannot be told.
 	certain := d.add(0, Node{ID: "surely-new-device", Type: TypeSignal, Signal: "new_device", Label: "New device, for certain"})
-	all := d.add(1, Node{ID: "all", Type: TypeCondition, Op: All, Label: "All of these"}, name("velocity"), name("anonymiser"), certain)
+	// Nor because others failed with their account: what is counted is the device and the network.
+	there := d.add(0, Node{ID: "many-from-there", Type: TypeSignal, Signal: "velocity", Label: "Many attempts from there",
+		Params: map[string]any{"person_attempts": 100000.0, "person_failures": 100000.0}})
+	all := d.add(1, Node{ID: "all", Type: TypeCondition, Op: All, Label: "All of these"}, there, name("anonymiser"), certain)
 	one := d.any(append(unsure, rest...))
 	d.decide("refuse", "Refuse", risk.Deny, all)
 	d.decide("ask-any", "Ask for a face", risk.StepUp, one)

@@ -49,7 +49,7 @@ func TestPresets(t *testing.T) {
 		{"velocity dormant_account recent_proofing", "allow", "allow", "step_up"},
 		{"velocity dormant_account recent_proofing?", "step_up", "step_up", "step_up"},
 		{"recent_proofing", "allow", "allow", "allow"},
-		{"new_device?", "allow", "allow", "step_up"},
+		{"new_device?", "allow", "step_up", "step_up"},
 		{"unfamiliar_ip?", "allow", "allow", "step_up"},
 		{"geo_anomaly? impossible_travel? anonymiser? descope_risk?", "allow", "allow", "allow"},
 		{"all?", "step_up", "step_up", "step_up"},
@@ -128,7 +128,7 @@ func TestDiff(t *testing.T) {
 		{policy.Balanced, func(*policy.Document) {}, ""},
 		{policy.Balanced, func(d *policy.Document) { find(d, "any").X = 7 }, ""},
 		{policy.Balanced, func(d *policy.Document) { d.Nodes[0], d.Nodes[1] = d.Nodes[1], d.Nodes[0] }, ""},
-		{policy.Balanced, func(d *policy.Document) { find(d, "new-device").Unknown = policy.Neutral }, ""},
+		{policy.Balanced, func(d *policy.Document) { find(d, "geo-anomaly").Unknown = policy.Neutral }, ""},
 		{policy.Balanced, func(d *policy.Document) {
 			find(d, "geo-anomaly").Params = map[string]any{"provider_on_known_device": 1.0}
 		}, ""},
@@ -136,7 +136,7 @@ func TestDiff(t *testing.T) {
 		{policy.Balanced, func(d *policy.Document) { d.Name = "Ours" }, "changed: Name: 'Balanced' → 'Ours'"},
 		{policy.Balanced, func(d *policy.Document) { find(d, "velocity-points").Weight = number(50) }, "changed: Many attempts: weight 30 → 50"},
 		{policy.Balanced, func(d *policy.Document) { find(d, "enough").Value = number(60) }, "changed: Enough points: number 50 → 60"},
-		{policy.Balanced, func(d *policy.Document) { find(d, "new-device").Unknown = policy.Raises }, "changed: New device: if it cannot be told: ignored → counts as if it had fired"},
+		{policy.Balanced, func(d *policy.Document) { find(d, "geo-anomaly").Unknown = policy.Raises }, "changed: New country: if it cannot be told: ignored → counts as if it had fired"},
 		{policy.Balanced, func(d *policy.Document) { find(d, "dormant-account").Params = map[string]any{"days": 30.0} }, "changed: Dormant account: Dormant after 90 → 30"},
 		{policy.Balanced, func(d *policy.Document) { find(d, "sensitive-scope").Params = map[string]any{"scopes": []any{"admin"}} },
 			"changed: Sensitive scope: Sensitive scopes orders:refund, payments, admin → admin"},

@@ -1,9 +1,11 @@
 package signal
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 )
 
 // Bounds of a list that is given as a parameter.
@@ -68,13 +70,16 @@ func (d Param) number(v any) (float64, error) {
 		n, ok = float64(i), true
 	}
 	if !ok || math.IsNaN(n) || math.IsInf(n, 0) {
-		return 0, fmt.Errorf("must be a number")
+		return 0, errors.New("must be a number")
 	}
 	if n < d.Min || n > d.Max {
-		return 0, fmt.Errorf("must be from %g to %g", d.Min, d.Max)
+		return 0, fmt.Errorf("must be from %s to %s", plain(d.Min), plain(d.Max))
 	}
 	return n, nil
 }
+
+// plain writes a number without an exponent.
+func plain(n float64) string { return strconv.FormatFloat(n, 'f', -1, 64) }
 
 func list(v any) ([]string, error) {
 	out := []string{}
@@ -85,12 +90,12 @@ func list(v any) ([]string, error) {
 		for _, e := range l {
 			s, ok := e.(string)
 			if !ok {
-				return nil, fmt.Errorf("must be a list of texts")
+				return nil, errors.New("must be a list of texts")
 			}
 			out = append(out, s)
 		}
 	default:
-		return nil, fmt.Errorf("must be a list of texts")
+		return nil, errors.New("must be a list of texts")
 	}
 	if len(out) > maxList {
 		return nil, fmt.Errorf("must have at most %d items", maxList)

@@ -2,6 +2,7 @@ package signal
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/kosmoscope/kosmoscope/internal/risk"
 )
@@ -21,16 +22,20 @@ var descopeRisk = Signal{
 }
 
 func readDescope(o *risk.Observation, high float64, vpn bool) risk.Reading {
-	r := risk.Reading{Signal: "descope_risk", Outcome: risk.Clear, Value: o.RiskScore}
+	score := o.RiskScore
+	if score != nil && math.IsNaN(*score) {
+		score = nil
+	}
+	r := risk.Reading{Signal: "descope_risk", Outcome: risk.Clear, Value: score}
 	switch {
 	case o.Bot == risk.Yes:
 		r.Outcome, r.Evidence = risk.Fired, "Descope sees a bot."
-	case o.RiskScore != nil && *o.RiskScore >= high:
-		r.Outcome, r.Evidence = risk.Fired, fmt.Sprintf("Descope's risk score is %.2f.", *o.RiskScore)
+	case score != nil && *score >= high:
+		r.Outcome, r.Evidence = risk.Fired, fmt.Sprintf("Descope's risk score is %.2f.", *score)
 	case vpn && o.VPN == risk.Yes:
 		r.Outcome, r.Evidence = risk.Fired, "Descope sees a VPN."
-	case o.RiskScore != nil:
-		r.Evidence = fmt.Sprintf("Descope's risk score is %.2f.", *o.RiskScore)
+	case score != nil:
+		r.Evidence = fmt.Sprintf("Descope's risk score is %.2f.", *score)
 	case o.Bot == risk.No:
 		r.Evidence = "Descope sees no bot, and gives no score."
 	case vpn && o.VPN == risk.No:

@@ -1,10 +1,6 @@
 package signal
 
-import (
-	"fmt"
-
-	"github.com/kosmoscope/kosmoscope/internal/risk"
-)
+import "github.com/kosmoscope/kosmoscope/internal/risk"
 
 var velocity = Signal{
 	Name: "velocity", Title: "Many attempts", Weight: 30, Unit: "times the limit",
@@ -36,29 +32,39 @@ type limits struct {
 
 func (l limits) read(o *risk.Observation) risk.Reading {
 	const name = "velocity"
-	most, what := 0.0, ""
-	note := func(n, limit int, format string) {
-		if share := float64(n) / float64(max(limit, 1)); share > most {
-			most = share
-			what = fmt.Sprintf(format, n, span(o.Window.Hours()))
+	most, n, what := 0.0, 0, "" // of all counts, the one that comes nearest to its limit, or exceeds it most
+	note := func(count, limit int, who string) {
+		if share := float64(count) / float64(max(limit, 1)); share > most {
+			most, n, what = share, count, who
 		}
 	}
-	note(o.Attempts.Subject, l.attempts.Subject, "%d attempts of this person within %s.")
-	note(o.Failures.Subject, l.failures.Subject, "%d failures of this person within %s.")
-	note(o.Attempts.Device, l.attempts.Device, "%d attempts from this device within %s.")
-	note(o.Failures.Device, l.failures.Device, "%d failures from this device within %s.")
-	note(o.Attempts.Network, l.attempts.Network, "%d attempts from this network within %s.")
-	note(o.Failures.Network, l.failures.Network, "%d failures from this network within %s.")
-	if hot := max(o.HeatDevice, o.HeatNetwork) / l.heat; hot >= 1 && hot > most {
-		most = hot
-		what = "A face did not match on this device or network lately."
-	}
-	if most >= 1 {
-		return measured(name, risk.Fired, most, "%s", what)
-	}
-	if o.Address != risk.AddressPublic && o.DeviceSource != risk.SourceCookie {
+	note(o.Attempts.Subject, l.attempts.Subject, "attempts of this person")
+	note(o.Failures.Subject, l.failures.Subject, "failures of this person")
+	note(o.Attempts.Device, l.attempts.Device, "attempts from this device")
+	note(o.Failures.Device, l.failures.Device, "failures from this device")
+	note(o.Attempts.Network, l.attempts.Network, "attempts from this network")
+	note(o.Failures.Network, l.failures.Network, "failures from this network")
+	hot := l.hot(o)
+	switch {
+	case hot >= 1 && hot > most:
+		return measured(name, risk.Fired, hot, "A face did not match on this device or network lately.")
+	case most >= 1:
+		return measured(name, risk.Fired, most, "%d %s within %s.", n, what, span(o.Window.Hours()))
+	case o.Window <= 0:
+		return reading(name, risk.CannotTell, "How many attempts and failures there were was not looked up.")
+	case o.Address != risk.AddressPublic && o.DeviceSource != risk.SourceCookie:
 		// Few attempts on one account are what an attacker makes who tries one on each of many.
 		return reading(name, risk.CannotTell, "There were few attempts on this account; how many came from the device and the network cannot be told.")
 	}
-	return measured(name, risk.Clear, most, "There were not many attempts or failures.")
+	return measured(name, risk.Clear, max(most, hot), "There were not many attempts or failures.")
+}
+
+// hot is the heat, in times the limit. The person's own adds to that of the device and the
+// network, and never fires alone, whatever the limit: others can cause it.
+func (l limits) hot(o *risk.Observation) float64 {
+	hot := max(o.HeatDevice, o.HeatNetwork)
+	if hot <= 0 {
+		return min(o.HeatSubject/l.heat, 0.99)
+	}
+	return min(1, hot+o.HeatSubject) / l.heat
 }
