@@ -50,6 +50,7 @@ lint: ## Format, vet, staticcheck
 
 web: ## Rebuild the committed scripts of the pages
 	@cd web && npm ci --no-audit --no-fund && npm run check && npm run build
+	@cd web/console && npm ci --no-audit --no-fund && npm run check && npm test && npm run build
 
 e2e: build ## The tests in a real browser alone
 	@scripts/e2e.sh

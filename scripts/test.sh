@@ -17,6 +17,9 @@ scripts/lint.sh
 step "scripts of the pages: types, and the committed bundles are what the sources give"
 (cd web && npm ci --no-audit --no-fund && npm run --silent check && npm run --silent build)
 git diff --exit-code -- internal/pages/static internal/sandbox/kosmos/static
+(cd web/console && npm ci --no-audit --no-fund && npm run --silent check && npm test --silent && npm run --silent build)
+# Names of files there change with what is in them.
+test -z "$(git status --porcelain -- internal/console/static)" || { git status --short -- internal/console/static; exit 1; }
 
 step "flows: the files are what their names give"
 bin/kosmoscope flows build --check

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/kosmoscope/kosmoscope/internal/config"
 	"github.com/kosmoscope/kosmoscope/internal/console"
+	"github.com/kosmoscope/kosmoscope/internal/geo"
 	"github.com/kosmoscope/kosmoscope/internal/store"
 )
 
@@ -33,24 +35,39 @@ func (c *consoleLinkCmd) Run(ctx context.Context, s *streams) error {
 	if cfg.Console.Off {
 		return hint(errors.New("the configuration switches the console off"), "remove console.off")
 	}
-	if _, err := os.Stat(cfg.MasterKey); err != nil {
-		return hint(err, "start the bridge once before")
-	}
-	st, err := store.Open(ctx, cfg.Store)
-	if err != nil {
-		return err
-	}
-	defer st.Close()
-	path, expires, err := console.NewSignin(st, tenantIDs(cfg), time.Now).NewLink(ctx, c.Role, c.Name, c.Valid)
+	link, expires, err := newLink(ctx, cfg, c.Role, c.Name, c.Valid)
 	if err != nil {
 		return err
 	}
 	if c.JSON {
-		return printJSON(s.out, map[string]any{"link": cfg.PublicURL + path, "role": c.Role, "name": c.Name, "expires_at": expires.UTC().Format(time.RFC3339)})
+		return printJSON(s.out, map[string]any{"link": link, "role": c.Role, "name": c.Name, "expires_at": expires.UTC().Format(time.RFC3339)})
 	}
-	fmt.Fprintf(s.out, "%s\n", cfg.PublicURL+path)
+	fmt.Fprintln(s.out, link)
 	fmt.Fprintf(s.err, "Good once, until %s. Whoever opens it is %s (%s).\n", expires.Local().Format("15:04"), c.Name, c.Role)
 	return nil
+}
+
+// newLink makes a link beside a bridge that may be running.
+func newLink(ctx context.Context, cfg *config.Config, role, name string, valid time.Duration) (link string, expires time.Time, err error) {
+	if _, err := os.Stat(cfg.MasterKey); err != nil {
+		return "", time.Time{}, hint(err, "start the bridge once before") // a store is never begun here
+	}
+	st, err := store.Open(ctx, cfg.Store)
+	if err != nil {
+		return "", time.Time{}, err
+	}
+	defer st.Close()
+	path, expires, err := console.NewSignin(st, tenantIDs(cfg), time.Now).NewLink(ctx, role, name, valid)
+	return cfg.PublicURL + path, expires, err
+}
+
+func linkFor(ctx context.Context, file, role, name string, valid time.Duration) (string, error) {
+	cfg, err := config.Load(file)
+	if err != nil {
+		return "", err
+	}
+	link, _, err := newLink(ctx, cfg, role, name, valid)
+	return link, err
 }
 
 func tenantIDs(cfg *config.Config) []string {
@@ -101,7 +118,14 @@ const firstLinkLasts = time.Hour
 func (b *bridge) sources() []console.Source {
 	var out []console.Source
 	for _, s := range b.atlas.Sources() {
-		out = append(out, console.Source{What: s.What, Date: s.Date, Attribution: s.Attribution, URL: s.URL, Origin: s.Origin})
+		one := console.Source{What: strings.ToUpper(s.What[:1]) + s.What[1:], Attribution: s.Attribution, URL: s.URL, Origin: "built-in"}
+		if s.Origin == geo.FromOperator {
+			one.Origin = "file"
+		}
+		if !s.Date.IsZero() {
+			one.Date = s.Date.UTC().Format(time.DateOnly)
+		}
+		out = append(out, one)
 	}
 	return out
 }

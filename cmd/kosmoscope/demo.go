@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"text/tabwriter"
 	"time"
+
+	"github.com/kosmoscope/kosmoscope/internal/console"
 )
 
 type demoCmd struct {
@@ -49,6 +51,10 @@ func (c *demoCmd) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
+	consoleLink, err := linkFor(ctx, filepath.Join(stack.dir, "kosmoscope.yaml"), string(console.Operator), "you", firstLinkLasts)
+	if err != nil {
+		return err
+	}
 	if c.ReadyFile != "" {
 		if err := writeReady(c.ReadyFile, r); err != nil {
 			return err
@@ -58,6 +64,7 @@ func (c *demoCmd) Run(ctx context.Context, s *streams) error {
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "\nOpen the shop, and sign up:\n  %s\n\n", r.AppURL)
 	fmt.Fprintf(w, "Mail arrives, and who signs in next is chosen, on the test panel:\n  %s/lab/\n\n", r.Descope.BaseURL)
+	fmt.Fprintf(w, "Change what a face is asked for, in the console (this link is good once, for an hour):\n  %s\n\n", consoleLink)
 	fmt.Fprintf(w, "Or verify yourself without Descope (this link is good once, for 30 minutes):\n  %s\n\n", link.SessionURL)
 	against := ""
 	if c.ReadyFile != "" {

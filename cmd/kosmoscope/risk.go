@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/kosmoscope/kosmoscope/internal/config"
+	"github.com/kosmoscope/kosmoscope/internal/descope"
 	"github.com/kosmoscope/kosmoscope/internal/geo"
 	"github.com/kosmoscope/kosmoscope/internal/journey"
 	"github.com/kosmoscope/kosmoscope/internal/proof"
@@ -32,12 +33,41 @@ func (b *bridge) risks(keys journey.Vault) (*decide.Service, error) {
 	}
 	for i := range b.cfg.Tenants {
 		t := &b.cfg.Tenants[i]
-		o.Tenants = append(o.Tenants, decide.Tenant{
+		ours := decide.Tenant{
 			ID: t.ID, Preset: t.Risk.Preset, Window: t.Risk.Window, KeepDecisions: t.Risk.KeepDecisions, KeepHistory: t.Risk.KeepHistory,
-		})
+		}
+		if t.Descope != nil {
+			project, err := project(t.Descope)
+			if err != nil {
+				return nil, fmt.Errorf("tenant %q: descope: %w", t.ID, err)
+			}
+			ours.SignIns = signIns(project)
+		}
+		o.Tenants = append(o.Tenants, ours)
 	}
 	return decide.New(o)
 }
+
+// signIns reads what Descope tells of logins that succeeded.
+func signIns(project *descope.Client) decide.SignIns {
+	return func(ctx context.Context, since, until time.Time) (all []decide.SignIn, err error) {
+		for page := 0; ; page++ {
+			list, more, err := project.SignIns(ctx, since, until, page)
+			if err != nil {
+				return nil, err
+			}
+			for _, s := range list {
+				all = append(all, decide.SignIn{Users: append([]string{s.UserID}, s.LoginIDs...), IP: s.IP, At: s.At})
+			}
+			if !more || page == maxSignInPages {
+				return all, nil
+			}
+		}
+	}
+}
+
+// maxSignInPages keeps below the searches that Descope takes in a minute.
+const maxSignInPages = 5
 
 func where(l geo.Location) risk.Where {
 	w := risk.Where{Anonymiser: l.Anonymiser, Listed: l.Listed}
@@ -98,11 +128,11 @@ func (c *explainCmd) Run(ctx context.Context, s *streams) error {
 	if c.JSON {
 		return printJSON(s.out, e)
 	}
-	return printDecision(s, e)
+	return printDecision(s, e, b.atlas.Sources())
 }
 
 // printDecision prints a decision for people.
-func printDecision(s *streams, e *decide.Explanation) error {
+func printDecision(s *streams, e *decide.Explanation, sources []geo.Source) error {
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 	row := func(name, format string, args ...any) { fmt.Fprintf(w, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
 	row("decision", "%s", e.Verdict)
@@ -153,16 +183,15 @@ func printDecision(s *streams, e *decide.Explanation) error {
 	if e.Differs {
 		fmt.Fprintln(s.out, "\nThis version of the program would decide otherwise:", e.Result.Verdict)
 	}
-	if e.Observation.Country != "" {
-		for _, source := range geoSources {
-			fmt.Fprintln(s.out, "\n"+source)
-		}
+	if e.Observation.Country == "" && e.Observation.ASN == 0 {
+		return nil
+	}
+	fmt.Fprintln(s.out)
+	for _, source := range sources { // must stand where places are shown
+		fmt.Fprintln(s.out, strings.TrimSpace(source.Attribution+" "+source.URL))
 	}
 	return nil
 }
-
-// geoSources must stand where places are shown.
-var geoSources = []string{geo.Attribution() + " " + geo.AttributionURL()}
 
 func policyName(application string, version int) string {
 	if version == 0 {

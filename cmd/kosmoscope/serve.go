@@ -228,15 +228,20 @@ func tenant(t *config.Tenant, up journey.Upstream, face journey.StepUp) journey.
 
 // external makes the way back into a tenant's Descope flows.
 func external(d *config.Descope) (journey.ExternalRules, error) {
-	client, err := trusting(d.CAFile)
-	if err != nil {
-		return journey.ExternalRules{}, fmt.Errorf("ca_file: %w", err)
-	}
-	project, err := descope.New(descope.Options{BaseURL: d.BaseURL, ProjectID: d.ProjectID, ManagementKey: string(d.ManagementKey), HTTPClient: client})
+	project, err := project(d)
 	if err != nil {
 		return journey.ExternalRules{}, err
 	}
 	return journey.ExternalRules{Descope: project, StayOnFailure: d.ExternalAuthFailure == config.FailureStay}, nil
+}
+
+// project is a tenant's Descope project.
+func project(d *config.Descope) (*descope.Client, error) {
+	client, err := trusting(d.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("ca_file: %w", err)
+	}
+	return descope.New(descope.Options{BaseURL: d.BaseURL, ProjectID: d.ProjectID, ManagementKey: string(d.ManagementKey), HTTPClient: client})
 }
 
 // upstream makes the two ways to a tenant's 1Kosmos: for verifications and for step-ups.

@@ -1,0 +1,111 @@
+import { useEffect, useRef, useState } from "react";
+import { call, of, type Replay, type ReplayState, type Tally } from "./api.ts";
+import { Trouble } from "./parts.tsx";
+import type { PolicyDocument } from "./types.ts";
+
+export function ReplayPanel({ tenant, application, document }: { tenant: string; application: string; document: PolicyDocument }) {
+  const [days, setDays] = useState("7");
+  const [running, setRunning] = useState<{ id: string; done: number; total: number } | null>(null);
+  const [result, setResult] = useState<Replay | null>(null);
+  const [error, setError] = useState("");
+  const current = useRef("");
+  useEffect(() => () => void (current.current = ""), []);
+
+  const run = async () => {
+    setError("");
+    setResult(null);
+    try {
+      const { id } = await call<{ id: string }>("POST", of(tenant, "replay"), { application, document, days: Number(days) });
+      current.current = id;
+      setRunning({ id, done: 0, total: 0 });
+      while (current.current === id) {
+        const s = await call<ReplayState>("GET", of(tenant, `replay/${id}`));
+        if (current.current !== id) return;
+        if (s.finished) {
+          setRunning(null);
+          if (s.result) setResult(s.result);
+          else setError(s.error?.message ?? "The replay ended without a result.");
+          return;
+        }
+        setRunning({ id, done: s.done, total: s.total });
+        await new Promise((done) => setTimeout(done, 250));
+      }
+    } catch (e) {
+      setRunning(null);
+      setError((e as Error).message);
+    }
+  };
+  const cancel = () => {
+    const id = current.current;
+    current.current = "";
+    setRunning(null);
+    void call("DELETE", of(tenant, `replay/${id}`)).catch(() => {});
+  };
+  return (
+    <section aria-labelledby="replay-title">
+      <h2 id="replay-title">Replay the draft over recorded logins</h2>
+      <form className="row" onSubmit={(e) => (e.preventDefault(), void run())}>
+        <label className="inline">
+          Of the last{" "}
+          <select value={days} onChange={(e) => setDays(e.target.value)}>
+            {["1", "7", "30", "90"].map((d) => <option key={d} value={d}>{d === "1" ? "day" : `${d} days`}</option>)}
+          </select>
+        </label>
+        <button type="submit" disabled={!!running}>Replay</button>
+        {running && <button type="button" className="quiet" onClick={cancel}>Cancel</button>}
+      </form>
+      {running && (
+        <div className="row">
+          <progress aria-label="Logins replayed" max={running.total || 1} value={running.done} />
+          <span role="status">{running.done.toLocaleString()} of {running.total.toLocaleString()}</span>
+        </div>
+      )}
+      <Trouble>{error}</Trouble>
+      <div role="region" aria-label="Replay result" aria-live="polite">{result && <Shown replay={result} />}</div>
+    </section>
+  );
+}
+
+function Shown({ replay }: { replay: Replay }) {
+  const share = (n: number) => (replay.logins ? `${((100 * n) / replay.logins).toFixed(1)} %` : "");
+  const row = (name: string, t: Tally) => (
+    <tr>
+      <th scope="row">{name}</th>
+      <td>{t.allow.toLocaleString()} <span className="soft">{share(t.allow)}</span></td>
+      <td>{t.step_up.toLocaleString()} <span className="soft">{share(t.step_up)}</span></td>
+      <td>{t.deny.toLocaleString()} <span className="soft">{share(t.deny)}</span></td>
+    </tr>
+  );
+  const change = (a: Tally, b: Tally) =>
+    ([["let through", "allow"], ["asked", "step_up"], ["refused", "deny"]] as const).filter(([, k]) => a[k] !== b[k]).map(([w, k]) => `${w} ${a[k]} → ${b[k]}`).join(", ");
+  if (replay.logins === 0) return <p>No logins were recorded in that time.</p>;
+  return (
+    <>
+      <p>
+        Of {replay.logins.toLocaleString()} logins the draft is stricter with <b>{replay.stricter.toLocaleString()}</b> and milder with <b>{replay.milder.toLocaleString()}</b>,
+        of {replay.people.toLocaleString()} people.{replay.unread > 0 && ` ${replay.unread.toLocaleString()} could not be read.`}
+      </p>
+      <div className="scroll" tabIndex={0} role="group" aria-label="Now and draft compared">
+        <table>
+          <thead><tr><th scope="col">Policy</th><th scope="col">Let through</th><th scope="col">Asked for a face</th><th scope="col">Refused</th></tr></thead>
+          <tbody>
+            {row("As it was decided then", replay.then)}
+            {row("What holds now", replay.now)}
+            {row("The draft", replay.draft)}
+          </tbody>
+        </table>
+      </div>
+      {(replay.who ?? []).length > 0 && (
+        <>
+          <h3>Who</h3>
+          <ul>
+            {(replay.who ?? []).map((a) => (
+              <li key={a.decision_id}><a href={`#/decisions/${a.decision_id}`}>{a.user || "somebody"}</a>: {a.logins} {a.logins === 1 ? "login" : "logins"}, {change(a.now, a.draft)}</li>
+            ))}
+          </ul>
+          {replay.people > (replay.who ?? []).length && <p className="soft">And {replay.people - (replay.who ?? []).length} more.</p>}
+        </>
+      )}
+    </>
+  );
+}
