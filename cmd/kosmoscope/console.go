@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -118,6 +119,10 @@ const firstLinkLasts = time.Hour
 func (b *bridge) sources() []console.Source {
 	var out []console.Source
 	for _, s := range b.atlas.Sources() {
+		if i := slices.IndexFunc(out, func(o console.Source) bool { return o.Attribution == s.Attribution && o.URL == s.URL }); i >= 0 && s.Origin != geo.FromOperator {
+			out[i].What += ", " + s.What // one licence, named once
+			continue
+		}
 		one := console.Source{What: strings.ToUpper(s.What[:1]) + s.What[1:], Attribution: s.Attribution, URL: s.URL, Origin: "built-in"}
 		if s.Origin == geo.FromOperator {
 			one.Origin = "file"

@@ -389,6 +389,7 @@ func (b *bridge) serve(ctx context.Context) error {
 		}
 		listener = tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}})
 	}
+	go b.atlas.Warm() // so that the first login does not pay for it
 	if err := b.risk.Begin(ctx); err != nil {
 		return err
 	}

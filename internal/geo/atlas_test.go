@@ -162,6 +162,24 @@ func TestFilesOfTheOperatorWin(t *testing.T) {
 	}
 }
 
+func TestFilesWithoutDescription(t *testing.T) {
+	t.Parallel()
+	b := mmdb(t, plain, 6, map[string]record{"78.55.0.0/16": as(3320, "A Name"), "2a02::/16": as(7, "Another")})
+	a := open(t, geo.AtlasOptions{ASFile: file(t, "as.mmdb", b)})
+	if l := locate(a, "2a02::1"); l.ASN != 7 || l.ASName != "Another" {
+		t.Errorf("%+v", l)
+	}
+	if s := a.Sources(); s[len(s)-1].Attribution != plain || s[len(s)-1].Origin != geo.FromOperator {
+		t.Errorf("%+v", s)
+	}
+	// A name that goes on behind the end of the file.
+	i := bytes.Index(b, []byte("Another"))
+	b[i-1] = 2<<5 | 30
+	if _, err := geo.OpenAtlas(geo.AtlasOptions{ASFile: file(t, "damaged.mmdb", b)}); err == nil || !strings.Contains(err.Error(), "damaged: ") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestListOfAnonymisers(t *testing.T) {
 	t.Parallel()
 	a := open(t, geo.AtlasOptions{AnonymiserFile: file(t, "list.txt", []byte("\ufeff# a list\r\n"+`
@@ -500,6 +518,7 @@ func FuzzDatabase(f *testing.F) {
 	f.Add(mmdb(f, "GeoLite2-City", 6, map[string]record{"78.55.0.0/16": city("FR", "Paris", 48.8566, 2.3522, 20), "2a02::/16": city("PT", "Lisbon", 1, 1, 1)}))
 	f.Add(mmdb(f, "GeoLite2-ASN", 4, map[string]record{"78.55.0.0/16": as(3320, "Name")}))
 	f.Add(mmdb(f, "GeoIP2-Anonymous-IP", 6, map[string]record{"78.55.0.0/16": {"is_anonymous": true}}))
+	f.Add(mmdb(f, plain, 6, map[string]record{"78.55.0.0/16": as(3320, "Name")}))
 	f.Add([]byte("78.55.0.0/16 a list\n2a02::/16\n"))
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -525,7 +544,13 @@ func FuzzDatabase(f *testing.F) {
 
 func TestDamagedDatabases(t *testing.T) {
 	t.Parallel()
-	good := mmdb(t, "GeoLite2-City", 6, map[string]record{"78.55.0.0/16": city("FR", "Paris", 48.8566, 2.3522, 20), "2a02::/16": city("PT", "Lisbon", 1, 1, 1)})
+	for _, kind := range []string{"GeoLite2-City", plain} {
+		damage(t, mmdb(t, kind, 6, map[string]record{"78.55.0.0/16": city("FR", "Paris", 48.8566, 2.3522, 20), "2a02::/16": city("PT", "Lisbon", 1, 1, 1)}))
+	}
+}
+
+// damage opens the file with one byte after another of it wrong.
+func damage(t *testing.T, good []byte) {
 	path := filepath.Join(t.TempDir(), "x")
 	taken := 0
 	for i := 0; i < len(good); i += 3 {

@@ -13,29 +13,36 @@ import (
 	"github.com/kosmoscope/kosmoscope/internal/geo"
 )
 
-var kept *geo.Table
+var kept any
 
 func BenchmarkLoad(b *testing.B) {
-	file, err := os.ReadFile("places.bin.gz")
-	if err != nil {
-		b.Fatal(err)
+	for name, read := range map[string]func([]byte) (any, error){
+		"places.bin.gz":   func(b []byte) (any, error) { return geo.Read(b) },
+		"networks.bin.gz": func(b []byte) (any, error) { return geo.ReadNetworks(b) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			file, err := os.ReadFile(name)
+			if err != nil {
+				b.Fatal(err)
+			}
+			memory := func() float64 {
+				runtime.GC()
+				var m runtime.MemStats
+				runtime.ReadMemStats(&m)
+				return float64(m.HeapAlloc) / (1 << 20)
+			}
+			kept = nil
+			before := memory()
+			for b.Loop() {
+				if kept, err = read(file); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(memory()-before, "MiB-kept")
+			runtime.KeepAlive(file)
+			kept = nil
+		})
 	}
-	memory := func() float64 {
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return float64(m.HeapAlloc) / (1 << 20)
-	}
-	kept = nil
-	before := memory()
-	for b.Loop() {
-		if kept, err = geo.Read(file); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportMetric(memory()-before, "MiB-kept")
-	runtime.KeepAlive(file)
-	kept = nil
 }
 
 // spread are addresses spread evenly over what is given out, so that nearly every lookup

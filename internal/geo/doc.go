@@ -1,15 +1,17 @@
-// Package geo tells where an address is: country, city and coordinates, out of one
-// packed table that is part of the program. Nothing is asked of anybody.
+// Package geo tells where an address is: country, city and coordinates, which autonomous
+// system it belongs to, and whether the operator has it on a list of anonymisers. It knows
+// so from two packed tables that are part of the program, and from files of the operator's,
+// which win (see Atlas). Nothing is asked of anybody.
 //
 // An answer is a guess about a network, not about a person. Whatever cannot be told
 // is told as such (false, or Place.HasCoordinates unset): a private or unknown address
 // must never count against somebody (reference/stack.md section 6).
 //
-// The table is made by the program in pack out of DB-IP's "IP to City Lite", which is
-// under CC BY 4.0: a page that shows what comes from here must show Attribution and
-// link to AttributionURL. README.md says which data it is, and how to make it anew.
+// The tables are made by the program in pack out of data that is under CC BY 4.0: a page
+// that shows what comes from here must show what Atlas.Sources says, with its links.
+// README.md says which data it is, and how to make it anew.
 //
-// The packed file is gzip over the following. Numbers are unsigned varints of
+// The packed file of places is gzip over the following. Numbers are unsigned varints of
 // encoding/binary unless it says otherwise; a text is its length and its bytes.
 //
 //	"kosmoscope geo 1\n"
@@ -26,4 +28,11 @@
 // form 3 for 7 + 2 times the number that follows. The place of a range is 0 where
 // nothing is known, else 1 + the place's index. Places are in order of how often they
 // are named, so that the frequent ones are short.
+//
+// That of AS numbers is made in the same way of:
+//
+//	"kosmoscope as 1\n"
+//	days from 1970-01-01 to the date of the data; number of credits; two texts each: credit, its address
+//	number of ASs; the number of each; the length of the name of each; the bytes of all names
+//	IPv4, then IPv6: as above, of ASs
 package geo

@@ -19,7 +19,8 @@ const (
 	maxDatabase = 1 << 30
 	// samples is how many records of a file are read when it is opened, to see that they
 	// are what they should be.
-	samples = 1000
+	samples     = 1000
+	maxNetworks = 1 << 25 // of a file without a description
 	// unsaidKM is the radius of a place whose file names coordinates but no radius.
 	unsaidKM = 50
 )
@@ -46,7 +47,11 @@ func openDatabase(b []byte, what string, fits func(maxminddb.Result) (bool, erro
 	if err != nil {
 		return nil, err
 	}
-	if err := r.Verify(); err != nil {
+	verify := r.Verify
+	if len(r.Metadata.Description) == 0 {
+		verify = func() error { return walk(r) } // Verify wants one, which some makers leave out
+	}
+	if err := verify(); err != nil {
 		return nil, fmt.Errorf("the file is damaged: %w", err)
 	}
 	if v := r.Metadata.IPVersion; v != 4 && v != 6 {
@@ -70,6 +75,29 @@ func openDatabase(b []byte, what string, fits func(maxminddb.Result) (bool, erro
 		return nil, fmt.Errorf("the file (%s) tells no %s, at least not where MaxMind's own do", clean(r.Metadata.DatabaseType), what)
 	}
 	return &database{r}, nil
+}
+
+// walk reads all that a file says, once.
+func walk(r *maxminddb.Reader) error {
+	n, seen := 0, map[uintptr]struct{}{}
+	for result := range r.Networks(maxminddb.IncludeNetworksWithoutData()) {
+		if err := result.Err(); err != nil {
+			return err
+		}
+		if n++; n > maxNetworks { // a damaged tree may have any number
+			return fmt.Errorf("there are more than %d networks", maxNetworks)
+		}
+		at := result.Offset()
+		if _, ok := seen[at]; ok || !result.Found() {
+			continue
+		}
+		seen[at] = struct{}{}
+		var all any
+		if err := result.Decode(&all); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // result is what the file says of an address. A file of IPv4 alone says nothing of IPv6.

@@ -65,7 +65,7 @@ func TestSmallNetworks(t *testing.T) {
 			t.Errorf("%s: %v, %t, not %v", addr, got, ok, want)
 		}
 	}
-	if v4, v6 := table.Ranges(); table.Numbers() != 3 || v4 != 8 || v6 != 5 {
+	if v4, v6 := table.Ranges(); table.Numbers() != 3 || v4 != 7 || v6 != 5 {
 		t.Errorf("%d numbers, %d and %d ranges", table.Numbers(), v4, v6)
 	}
 	if want := []geo.Credit{{Text: "By me", URL: "https://example.com"}, {Text: "By you"}}; !slices.Equal(table.Credits(), want) || !table.Date().Equal(day.Truncate(24*time.Hour)) {

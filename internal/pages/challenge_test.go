@@ -530,7 +530,8 @@ func TestShownCookieGrantsNothing(t *testing.T) {
 
 func TestReasonCodes(t *testing.T) {
 	for code, want := range map[string]string{
-		"new_device": "device", "unfamiliar_ip": "network", "geo_anomaly": "place", "sensitive_scope": "protected", "high_value_transaction": "value",
+		"new_device": "device", "unfamiliar_ip": "network", "geo_anomaly": "place", "sensitive_scope": "protected", "impossible_travel": "far away", "velocity": "attempts", "dormant_account": "long time",
+		"unusual_hour": "time of day", "anonymiser": "hides", "descope_risk": "unusual", "high_value_transaction": "value",
 		"": "", "made_up": "", "title": "", "<b>": "",
 	} {
 		page := newStage(but(waiting(), func(v *journey.ChallengeView) { v.ReasonCode = code })).page(t)

@@ -144,6 +144,12 @@ var text = map[string]string{
 	"why.new_device":             "The reason: this sign-in comes from a device that is new for your account.",
 	"why.unfamiliar_ip":          "The reason: this sign-in comes from a network that is new for your account.",
 	"why.geo_anomaly":            "The reason: this sign-in comes from an unusual place.",
+	"why.impossible_travel":      "The reason: this sign-in comes from far away from where your account was used just before.",
+	"why.velocity":               "The reason: there were many attempts to sign in.",
+	"why.dormant_account":        "The reason: your account was not used for a long time.",
+	"why.unusual_hour":           "The reason: this sign-in comes at an unusual time of day.",
+	"why.anonymiser":             "The reason: this sign-in comes through a network that hides where it comes from.",
+	"why.descope_risk":           "The reason: something about this sign-in is unusual.",
 	"why.sensitive_scope":        "The reason: this sign-in asks for something that is specially protected.",
 	"why.high_value_transaction": "The reason: this is about something of high value.",
 

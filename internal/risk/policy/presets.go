@@ -90,6 +90,8 @@ func (d *drawing) signals(unknown Unknown, names ...string) []string {
 
 // score weighs signals with their own weights, and holds from a number of points on.
 func (d *drawing) score(from []string, least float64) string {
+	d.rows[2]++ // below the edges that go straight from a condition to a rule
+	d.rows[3]++
 	var weights []string
 	for _, f := range from {
 		weights = append(weights, d.add(1, Node{ID: f + "-points", Type: TypeWeight}, f))
