@@ -30,7 +30,7 @@ func (n *nodes) weigh(ctx context.Context, user, ip string, known bool) (d decis
 	in := map[string]any{
 		"user_identifier": user, "ip": ip, "user_agent": "Mozilla/5.0 (X11; Linux x86_64)", "application": "bench", "scopes": []string{"openid"},
 		"known_device": known, "trusted_device": known, "impossible_travel": false, "vpn": false, "bot": false, "risk_score": 0.1,
-		"last_countries": []string{"DE"}, "last_ips": []string{"77.188.30.20"},
+		"last_countries": []string{"DE"}, "last_ips": []string{ip},
 	}
 	if err := n.post(ctx, "/descope/v1/risk", in, &d); err != nil {
 		return d, err
@@ -66,7 +66,7 @@ func (o *options) measureRisk(ctx context.Context, log io.Writer, scratch, file 
 	n := newNodes(b.ready)
 	run := rand.Text()
 	person := func(i int) string { return fmt.Sprintf("%s-%d", run, i%weighedPeople) }
-	address := func(i int) string { return fmt.Sprintf("77.188.%d.%d", i%200, 1+i/200%250) }
+	address := func(i int) string { return fmt.Sprintf("77.188.30.%d", 1+i%weighedPeople) }
 	progress(fmt.Sprintf("three logins each of %d people", weighedPeople))
 	for i := range 3 * weighedPeople {
 		d, err := n.weigh(ctx, person(i), address(i%weighedPeople), true)
