@@ -3,7 +3,6 @@ package signal
 import (
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 )
@@ -69,7 +68,7 @@ func (d Param) number(v any) (float64, error) {
 	if i, is := v.(int); is {
 		n, ok = float64(i), true
 	}
-	if !ok || math.IsNaN(n) || math.IsInf(n, 0) {
+	if !ok || !finite(n) {
 		return 0, errors.New("must be a number")
 	}
 	if n < d.Min || n > d.Max {

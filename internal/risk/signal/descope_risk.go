@@ -2,7 +2,6 @@ package signal
 
 import (
 	"fmt"
-	"math"
 
 	"github.com/kosmoscope/kosmoscope/internal/risk"
 )
@@ -23,7 +22,7 @@ var descopeRisk = Signal{
 
 func readDescope(o *risk.Observation, high float64, vpn bool) risk.Reading {
 	score := o.RiskScore
-	if score != nil && math.IsNaN(*score) {
+	if score != nil && !finite(*score) {
 		score = nil
 	}
 	r := risk.Reading{Signal: "descope_risk", Outcome: risk.Clear, Value: score}

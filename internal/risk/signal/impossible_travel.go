@@ -33,7 +33,7 @@ func (t travel) read(o *risk.Observation) risk.Reading {
 	worst, speed := -1, 0.0 // the leg that most exceeds what is plausible for it
 	most := 0.0
 	for i, leg := range o.Travels {
-		if leg.Hours < 0 || math.IsNaN(leg.KM+leg.RadiusKM+leg.Hours) {
+		if leg.Hours < 0 || !finite(leg.KM+leg.RadiusKM+leg.Hours) {
 			continue // clocks disagree, or numbers that are none: nothing follows from it
 		}
 		kmh := max(0, leg.KM-leg.RadiusKM-2*t.tolerance) / max(leg.Hours, t.floor)

@@ -2,6 +2,7 @@ package signal
 
 import (
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/kosmoscope/kosmoscope/internal/risk"
@@ -21,6 +22,9 @@ func sentence(format string, args []any) string {
 	}
 	return fmt.Sprintf(format, args...)
 }
+
+// finite is whether n is a number that JSON can say.
+func finite(n float64) bool { return !math.IsNaN(n) && !math.IsInf(n, 0) }
 
 // noAddress says why nothing can be told from an address; empty if there is a public one.
 func noAddress(o *risk.Observation) string {

@@ -1,20 +1,31 @@
 import { useEffect, useState } from "react";
 import { call, of, session as load, type Session, type Slot } from "./api.ts";
-import { Decisions, Why } from "./Decisions.tsx";
-import { Loading, Trouble, useLoad } from "./parts.tsx";
+import { ApplicationChooser } from "./ApplicationChooser.tsx";
+import { Decisions } from "./Decisions.tsx";
+import { Guard, Loading, Trouble, useLoad } from "./parts.tsx";
 import { PolicyPage } from "./PolicyPage.tsx";
+import { remember, remembered } from "./remember.ts";
 import type { Palette } from "./types.ts";
+import { Why } from "./Why.tsx";
 
 // pages of the console, in the order of the navigation.
 const pages = [["policy", "Policy"], ["decisions", "Decisions"]] as const;
 
+function readRoute(): string[] {
+  try {
+    return location.hash.replace(/^#\/?/, "").split("/").filter(Boolean).map(decodeURIComponent);
+  } catch {
+    return []; // somebody's typing
+  }
+}
+
 function useRoute(): string[] {
-  const read = () => location.hash.replace(/^#\/?/, "").split("/").filter(Boolean).map(decodeURIComponent);
-  const [route, setRoute] = useState(read);
+  const [route, setRoute] = useState(readRoute);
   useEffect(() => {
     const go = () => {
-      setRoute(read());
+      setRoute(readRoute());
       document.getElementById("main")?.focus();
+      scrollTo(0, 0);
     };
     addEventListener("hashchange", go);
     return () => removeEventListener("hashchange", go);
@@ -25,7 +36,7 @@ function useRoute(): string[] {
 export function App() {
   const session = useLoad("session", load);
   const palette = useLoad("palette", () => call<Palette>("GET", "palette"));
-  if (session.error || palette.error) return <main><Trouble>{session.error || palette.error}</Trouble></main>;
+  if (session.error || palette.error) return <main><h1>Kosmoscope</h1><Trouble>{session.error || palette.error}</Trouble></main>;
   if (!session.data || !palette.data) return <main><Loading what="the console" /></main>;
   return <Shell session={session.data} palette={palette.data} />;
 }
@@ -33,22 +44,16 @@ export function App() {
 function Shell({ session, palette }: { session: Session; palette: Palette }) {
   const route = useRoute();
   const page = route[0] ?? "policy";
-  const [tenant, setTenant] = useState(session.tenants[0] ?? "");
-  const [application, setApplication] = useState("");
-  const [added, setAdded] = useState<string[]>([]);
+  const [tenant, setTenant] = useState(() => session.tenants.find((t) => t === remembered("tenant")) ?? session.tenants[0] ?? "");
+  const [application, setApplication] = useState(() => remembered("application"));
   const [said, setSaid] = useState("");
-  const [scheme, setScheme] = useState(localStorage.getItem("scheme") ?? "");
-  const slots = useLoad(`slots ${tenant}`, () => call<{ slots: Slot[] }>("GET", of(tenant, "policies")));
   useEffect(() => {
-    if (scheme) document.documentElement.dataset.scheme = scheme;
-    else delete document.documentElement.dataset.scheme;
-    localStorage.setItem("scheme", scheme);
-  }, [scheme]);
-  const names = [...new Set(["", ...(slots.data?.slots ?? []).map((s) => s.application), ...added])];
-  const out = async () => {
-    await call("POST", "signout").catch(() => {});
-    location.assign("/console/");
-  };
+    remember("tenant", tenant);
+    remember("application", application);
+    setSaid("");
+  }, [tenant, application, page]);
+  const slots = useLoad(`slots ${tenant}`, () => call<{ slots: Slot[] }>("GET", of(tenant, "policies")));
+  const shared = { session, palette, tenant };
   return (
     <>
       <a className="skip" href="#main" onClick={(e) => (e.preventDefault(), document.getElementById("main")?.focus())}>Skip to the content</a>
@@ -63,39 +68,42 @@ function Shell({ session, palette }: { session: Session; palette: Palette }) {
               <select value={tenant} onChange={(e) => (setTenant(e.target.value), setApplication(""))}>{session.tenants.map((t) => <option key={t}>{t}</option>)}</select>
             </label>
           )}
-          <label className="inline">Application{" "}
-            <select value={application} onChange={(e) => {
-              let name = e.target.value;
-              if (name === "\u0000new") {
-                name = prompt("Name of the application, as the flow gives it")?.trim() ?? application;
-                if (name && !names.includes(name)) setAdded([...added, name]);
-              }
-              setApplication(name);
-            }}>
-              {names.map((n) => <option key={n} value={n}>{n || (page === "decisions" ? "All" : "All without their own")}</option>)}
-              {page === "policy" && <option value={"\u0000new"}>Another one …</option>}
-            </select>
-          </label>
-          <label className="inline">Colours{" "}
-            <select value={scheme} onChange={(e) => setScheme(e.target.value)}>
-              <option value="">as the system</option>
-              <option value="light">light</option>
-              <option value="dark">dark</option>
-            </select>
-          </label>
-          <span className="soft">{session.name} ({session.role})</span>
-          <button type="button" className="quiet" onClick={() => void out()}>Sign out</button>
+          <ApplicationChooser slots={slots.data?.slots ?? []} whole={page === "decisions" ? "all" : "all others"} application={application} onChoose={setApplication} />
         </div>
+        <Account session={session} />
       </header>
       <main id="main" tabIndex={-1}>
         <p className="said" role="status">{said}</p>
-        {page === "decisions" ? (
-          route[1] ? <Why session={session} palette={palette} tenant={tenant} id={route[1]} /> : <Decisions session={session} palette={palette} tenant={tenant} application={application} />
-        ) : (
-          <PolicyPage session={session} palette={palette} tenant={tenant} application={application} say={setSaid} />
-        )}
+        <Guard key={route.join("/")}>
+          {page === "decisions" && route[1] ? <Why {...shared} id={route[1]} />
+            : page === "decisions" ? <Decisions {...shared} application={application} />
+            : <PolicyPage {...shared} application={application} say={setSaid} />}
+        </Guard>
       </main>
       <footer className="soft">Kosmoscope {session.version}</footer>
     </>
+  );
+}
+
+function Account({ session }: { session: Session }) {
+  const [scheme, setScheme] = useState(() => remembered("scheme", "browser"));
+  const [failed, setFailed] = useState("");
+  useEffect(() => {
+    if (scheme) document.documentElement.dataset.scheme = scheme;
+    else delete document.documentElement.dataset.scheme;
+    remember("scheme", scheme, "browser");
+  }, [scheme]);
+  const out = () => call("POST", "signout").then(() => location.assign("/console/"), (e: Error) => setFailed(e.message));
+  return (
+    <div className="row account">
+      <select aria-label="Colours" value={scheme} onChange={(e) => setScheme(e.target.value)}>
+        <option value="">system colours</option>
+        <option value="light">light</option>
+        <option value="dark">dark</option>
+      </select>
+      <span className="soft">{session.name} ({session.role})</span>
+      <button type="button" className="quiet" onClick={() => void out()}>Sign out</button>
+      <Trouble>{failed}</Trouble>
+    </div>
   );
 }

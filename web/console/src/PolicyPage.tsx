@@ -1,145 +1,158 @@
-import { lazy, Suspense, useEffect, useMemo, useState } from "react";
+import { lazy, Suspense, useEffect, useMemo, useRef, useState } from "react";
 import { call, of, query, type Session, type Standing } from "./api.ts";
+import { forget, keep, kept, type Draft } from "./draft.ts";
 import { FormView } from "./Form.tsx";
-import { read, write } from "./form.ts";
-import { Loading, Tabs, Trouble, useLoad } from "./parts.tsx";
-import { PublishDialog, Versions } from "./Publish.tsx";
+import { read } from "./form.ts";
+import { write } from "./formwrite.ts";
+import { Guard, Loading, Tabs, Trouble, useLoad } from "./parts.tsx";
+import { PublishDialog } from "./Publish.tsx";
 import { ReplayPanel } from "./ReplayPanel.tsx";
 import { TryIt } from "./TryIt.tsx";
 import type { Palette, PolicyDocument, Problem, Result } from "./types.ts";
+import { useCheck } from "./useCheck.ts";
+import { Versions } from "./Versions.tsx";
 
 const Graph = lazy(() => import("./graph/index.tsx"));
 
-// kept is the draft of a slot, which survives that the page is loaded again.
-interface Kept { document: PolicyDocument; base: number }
-const keyOf = (tenant: string, application: string) => `draft:${JSON.stringify([tenant, application])}`;
+interface PageProps { session: Session; palette: Palette; tenant: string; application: string; say: (text: string) => void }
 
-function kept(key: string): Kept | null {
-  try {
-    return JSON.parse(sessionStorage.getItem(key) ?? "null") as Kept | null;
-  } catch {
-    return null;
-  }
-}
-
-export function PolicyPage({ session, palette, tenant, application, say }: { session: Session; palette: Palette; tenant: string; application: string; say: (text: string) => void }) {
+export function PolicyPage({ session, palette, tenant, application, say }: PageProps) {
   const { data, error, reload } = useLoad(`policy ${tenant} ${application}`, () => call<Standing>("GET", of(tenant, "policy") + query({ application })));
-  if (error) return <Trouble>{error}</Trouble>;
-  if (!data) return <Loading what="the policy" />;
-  return <Editor key={`${tenant} ${application}`} {...{ session, palette, tenant, say, reload }} standing={data} />;
+  if (error && !data) return <><h1>Policy</h1><Trouble>{error}</Trouble></>;
+  if (!data) return <><h1>Policy</h1><Loading what="the policy" /></>;
+  return <><Trouble>{error}</Trouble><Editor key={`${tenant} ${application}`} {...{ session, palette, tenant, say, reload, error }} standing={data} /></>;
 }
 
-interface EditorProps { session: Session; palette: Palette; tenant: string; standing: Standing; reload: () => void; say: (text: string) => void }
+interface EditorProps { session: Session; palette: Palette; tenant: string; standing: Standing; error: string; reload: () => void; say: (text: string) => void }
 
-function Editor({ session, palette, tenant, standing, reload, say }: EditorProps) {
+function Editor({ session, palette, tenant, standing, error, reload, say }: EditorProps) {
   const operator = session.role === "operator";
-  const key = keyOf(tenant, standing.application);
-  const start = useMemo(() => kept(key), [key]);
-  const [draft, setDraft] = useState(start?.document ?? standing.enforced.document);
-  const [base, setBase] = useState(start?.base ?? standing.base);
-  const form = useMemo(() => read(draft), [draft]);
-  const [view, setView] = useState<"form" | "graph">(typeof form === "string" ? "graph" : "form");
-  const [problems, setProblems] = useState<Problem[]>([]);
-  const [checked, setChecked] = useState<PolicyDocument | null>(null);
-  const [result, setResult] = useState<Result | null>(null);
+  const { application, enforced } = standing;
+  const [edited, setEdited] = useState(() => kept(tenant, application));
+  const document = edited?.document ?? enforced.document; // untouched, it follows what holds
+  const form = useMemo(() => read(document, palette.signals), [document, palette]);
+  const whole = form.beyond.length === 0;
+  const [view, setView] = useState<"form" | "graph">(whole ? "form" : "graph");
+  const { problems, sound } = useCheck(document);
+  const [tried, setTried] = useState<{ of: PolicyDocument; result: Result } | null>(null);
   const [focus, setFocus] = useState<{ node: string; at: number }>();
   const [publishing, setPublishing] = useState(false);
-  const changed = JSON.stringify(draft) !== JSON.stringify(standing.enforced.document);
+  const changed = edited !== null && JSON.stringify(document) !== JSON.stringify(enforced.document);
+  const top = useRef<HTMLHeadingElement>(null);
+  const done = useRef(""); // what to say once the published draft is loaded as a version
 
-  const edit = (next: PolicyDocument) => {
-    setDraft(next);
-    setResult(null);
-    sessionStorage.setItem(key, JSON.stringify({ document: next, base } satisfies Kept));
+  const hold = (next: Draft) => {
+    done.current = "";
+    setEdited(next);
+    keep(tenant, application, next);
   };
-  const drop = (document: PolicyDocument, at: number) => {
-    sessionStorage.removeItem(key);
-    setDraft(document);
-    setBase(at);
-    setResult(null);
+  const edit = (next: PolicyDocument) => hold({ document: next, base: edited?.base ?? standing.base });
+  const drop = () => {
+    setEdited(null);
+    forget(tenant, application);
   };
-  // Nobody had touched the draft: it follows what holds.
+  // finish is after a version was published: what was the draft stays in view until the
+  // version is loaded, and the focus has a place.
+  const finish = (said: string) => {
+    done.current = said;
+    forget(tenant, application);
+    setPublishing(false);
+    reload();
+    top.current?.focus();
+  };
   useEffect(() => {
-    if (!kept(key)) drop(standing.enforced.document, standing.base);
-  }, [standing, key]);
+    if (!done.current) return;
+    say(done.current);
+    setEdited(null);
+    done.current = "";
+  }, [standing, error]);
   useEffect(() => {
-    let wanted = true;
-    const wait = setTimeout(() => {
-      call<{ problems: Problem[] }>("POST", "policy/check", { document: draft }).then(
-        (a) => wanted && (setProblems(a.problems), setChecked(draft)),
-        (e: Error) => wanted && (setProblems([{ code: "unchecked", message: e.message }]), setChecked(draft)),
-      );
-    }, 200);
-    return () => {
-      wanted = false;
-      clearTimeout(wait);
-    };
-  }, [draft]);
+    globalThis.document.title = `Policy${application && ` of ${application}`} – Kosmoscope`;
+  }, [application]);
 
-  const from = standing.enforced.from;
-  const holds = from === "own" ? `Version ${standing.enforced.version} holds.` : from === "tenant" ? `Version ${standing.enforced.version} of the whole tenant holds here.` : "The preset holds until a version is published.";
+  const why = !operator ? "Publishing needs the role operator." : problems.length ? "The draft has problems." : !changed ? "There is nothing to publish yet." : "";
   return (
     <>
       <div className="head">
         <div>
-          <h1>Policy{standing.application && <> of {standing.application}</>}</h1>
-          <p className="soft">{holds} {standing.shadow && `Version ${standing.shadow.version} is in shadow.`} {changed ? "You have a draft that is not published." : ""}</p>
+          <h1 tabIndex={-1} ref={top}>Policy{application && <> of {application}</>}</h1>
+          <p className="soft">{words(standing)} {changed ? "You have a draft that is not published." : ""}</p>
         </div>
         <div className="row">
-          <label className="inline">Start from{" "}
-            <select value="" onChange={(e) => {
-              const p = palette.presets.find((x) => x.name === e.target.value);
-              if (p) {
-                edit(p.document);
-                say(`The draft is now the preset ${p.title}.`);
-              }
-            }}>
-              <option value="">a preset …</option>
-              {palette.presets.map((p) => <option key={p.name} value={p.name} title={p.description}>{p.title}</option>)}
-            </select>
-          </label>
-          <button type="button" className="quiet" disabled={!changed} onClick={() => (drop(standing.enforced.document, standing.base), say("The draft is dropped."))}>Drop the draft</button>
-          <button type="button" disabled={!operator || !changed || checked !== draft || problems.length > 0} title={!operator ? "This needs the role operator." : problems.length ? "The draft has problems." : undefined}
-            onClick={() => setPublishing(true)}>Publish…</button>
+          <PresetChooser palette={palette} onChoose={(title, d) => (edit(d), say(`The draft is now the preset ${title}.`))} />
+          <button type="button" className="quiet" disabled={!changed} onClick={() => (drop(), say("The draft is dropped."))}>Drop the draft</button>
+          <button type="button" disabled={!operator || !changed || !sound} aria-describedby="publish-why" onClick={() => setPublishing(true)}>Publish…</button>
+          <span id="publish-why" className="hidden">{why}</span>
         </div>
       </div>
-      {!operator && <p className="note">You are signed in as a viewer: you can try and replay, and cannot publish.</p>}
+      {!operator && <p className="note">You are signed in as a viewer: you can edit a draft, try it and replay it. Publishing and rolling back need the role operator.</p>}
+      {edited && edited.base !== standing.base && (
+        <p className="note">Version {standing.base} was published since this draft was begun. Compare before you publish over it.</p>
+      )}
+      <Problems problems={problems} onShow={(node) => (setView("graph"), setFocus({ node, at: Date.now() }))} />
+      <Tabs label="How to look at the policy" tabs={[["form", "Form"], ["graph", "Graph"]]} chosen={view} onChoose={setView}>
+        {view === "form" ? (
+          <>
+            {!whole && <p className="note">This policy has parts that only the graph shows: {form.beyond.join(", ")}. Here is the rest, to be read; edit it as a graph, or start from a preset.</p>}
+            <FormView form={form.form} palette={palette} readOnly={!whole} onChange={(f) => edit(write(f, palette.signals, form.roles))} />
+          </>
+        ) : (
+          <Guard>
+            <Suspense fallback={<Loading what="the graph" />}>
+              <Graph document={document} palette={palette} problems={problems} steps={tried?.of === document ? tried.result.steps : undefined} focus={focus} onChange={edit} />
+            </Suspense>
+          </Guard>
+        )}
+      </Tabs>
+      <TryIt document={document} sound={sound} palette={palette} onResult={(result) => setTried(result && { of: document, result })} />
+      <ReplayPanel tenant={tenant} application={application} document={document} sound={sound} />
+      <Versions tenant={tenant} standing={standing} operator={operator} onStale={reload}
+        onRolledBack={(said, version) => (changed ? (hold({ document, base: version }), say(`${said} Your draft is still here.`), reload()) : finish(said))}
+        onLoad={(d, name) => (edit(d), say(`The draft is now ${name}.`), top.current?.focus())} />
+      <PublishDialog tenant={tenant} standing={standing} draft={document} base={edited?.base ?? standing.base} open={publishing} onClose={() => setPublishing(false)}
+        onDone={(v) => finish(v.mode === "shadow" ? `Version ${v.version} is published in shadow.` : `Version ${v.version} is published and holds.`)}
+        onTheirs={(latest) => finish(`The draft is dropped. Version ${latest} is loaded.`)}
+        onKeep={(latest) => (hold({ document, base: latest }), reload())} />
+    </>
+  );
+}
+
+function words({ enforced, shadow }: Standing): string {
+  const holds = enforced.from === "own" ? `Version ${enforced.version} holds.`
+    : enforced.from === "tenant" ? `It has none of its own: version ${enforced.version} of the whole tenant holds.` : "The preset holds until a version is published.";
+  return shadow ? `${holds} Version ${shadow.version} is in shadow.` : holds;
+}
+
+function PresetChooser({ palette, onChoose }: { palette: Palette; onChoose: (title: string, d: PolicyDocument) => void }) {
+  return (
+    <label className="inline">Start from{" "}
+      <select value="" onChange={(e) => {
+        const p = palette.presets.find((x) => x.name === e.target.value);
+        if (p) onChoose(p.title, p.document);
+      }}>
+        <option value="">a preset …</option>
+        {palette.presets.map((p) => <option key={p.name} value={p.name} title={p.description}>{p.title}</option>)}
+      </select>
+    </label>
+  );
+}
+
+function Problems({ problems, onShow }: { problems: Problem[]; onShow: (node: string) => void }) {
+  return (
+    <div role="alert" className={problems.length ? "trouble" : undefined}>
       {problems.length > 0 && (
-        <div className="trouble" role="alert">
+        <>
           <p>The draft has {problems.length === 1 ? "a problem" : `${problems.length} problems`}:</p>
           <ul>
             {problems.map((p, i) => (
               <li key={i}>
                 {p.message}{" "}
-                {p.node && <button type="button" className="link" onClick={() => (setView("graph"), setFocus({ node: p.node ?? "", at: Date.now() }))}>Show {p.node}</button>}
+                {p.node && <button type="button" className="link" onClick={() => onShow(p.node ?? "")}>Show {p.node}</button>}
               </li>
             ))}
           </ul>
-        </div>
+        </>
       )}
-      <Tabs label="How to look at the policy" tabs={[["form", "Form"], ["graph", "Graph"]]} chosen={view} onChoose={setView}>
-        {view === "form" ? (
-          typeof form === "string" ? <p className="note">This policy has parts that only the graph shows: {form}.</p>
-            : <FormView form={form} palette={palette} readOnly={false} onChange={(f) => edit(write(f, palette.signals))} />
-        ) : (
-          <Suspense fallback={<Loading what="the graph" />}>
-            <Graph document={draft} palette={palette} problems={problems} steps={result?.steps} focus={focus} onChange={edit} />
-          </Suspense>
-        )}
-      </Tabs>
-      <TryIt document={draft} palette={palette} onResult={setResult} />
-      <ReplayPanel tenant={tenant} application={standing.application} document={draft} />
-      <Versions tenant={tenant} standing={standing} operator={operator}
-        onChanged={(said) => (sessionStorage.removeItem(key), say(said), reload())}
-        onView={(d, v) => (edit(d), say(`The draft is now version ${v}.`))} />
-      <PublishDialog tenant={tenant} standing={standing} draft={draft} base={base} open={publishing} onClose={() => setPublishing(false)}
-        onDone={(v) => {
-          setPublishing(false);
-          sessionStorage.removeItem(key);
-          say(v.mode === "shadow" ? `Version ${v.version} is published in shadow.` : `Version ${v.version} is published and holds.`);
-          reload();
-        }}
-        onTheirs={() => (setPublishing(false), sessionStorage.removeItem(key), reload())}
-        onKeep={(latest) => (setBase(latest), sessionStorage.setItem(key, JSON.stringify({ document: draft, base: latest } satisfies Kept)))} />
-    </>
+    </div>
   );
 }

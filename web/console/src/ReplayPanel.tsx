@@ -2,44 +2,54 @@ import { useEffect, useRef, useState } from "react";
 import { call, of, type Replay, type ReplayState, type Tally } from "./api.ts";
 import { Trouble } from "./parts.tsx";
 import type { PolicyDocument } from "./types.ts";
+import { number } from "./words.ts";
 
-export function ReplayPanel({ tenant, application, document }: { tenant: string; application: string; document: PolicyDocument }) {
+interface Props { tenant: string; application: string; document: PolicyDocument; sound: boolean }
+
+// ReplayPanel has the server evaluate the draft on logins that were recorded. Leaving the
+// page cancels it.
+export function ReplayPanel({ tenant, application, document, sound }: Props) {
   const [days, setDays] = useState("7");
-  const [running, setRunning] = useState<{ id: string; done: number; total: number } | null>(null);
-  const [result, setResult] = useState<Replay | null>(null);
+  const [running, setRunning] = useState<{ done: number; total: number } | null>(null);
+  const [result, setResult] = useState<{ of: PolicyDocument; replay: Replay } | null>(null);
   const [error, setError] = useState("");
-  const current = useRef("");
-  useEffect(() => () => void (current.current = ""), []);
-
-  const run = async () => {
-    setError("");
-    setResult(null);
-    try {
-      const { id } = await call<{ id: string }>("POST", of(tenant, "replay"), { application, document, days: Number(days) });
-      current.current = id;
-      setRunning({ id, done: 0, total: 0 });
-      while (current.current === id) {
-        const s = await call<ReplayState>("GET", of(tenant, `replay/${id}`));
-        if (current.current !== id) return;
-        if (s.finished) {
-          setRunning(null);
-          if (s.result) setResult(s.result);
-          else setError(s.error?.message ?? "The replay ended without a result.");
-          return;
-        }
-        setRunning({ id, done: s.done, total: s.total });
-        await new Promise((done) => setTimeout(done, 250));
-      }
-    } catch (e) {
-      setRunning(null);
-      setError((e as Error).message);
-    }
-  };
+  const [said, setSaid] = useState("");
+  const current = useRef(""); // id of the one that runs
   const cancel = () => {
     const id = current.current;
     current.current = "";
-    setRunning(null);
-    void call("DELETE", of(tenant, `replay/${id}`)).catch(() => {});
+    if (id) call("DELETE", of(tenant, `replay/${id}`)).catch(() => {}); // it may have ended by itself
+  };
+  useEffect(() => cancel, []);
+
+  const run = async () => {
+    setError("");
+    setSaid("");
+    setResult(null);
+    setRunning({ done: 0, total: 0 });
+    try {
+      const { id } = await call<{ id: string }>("POST", of(tenant, "replay"), { application, document, days: Number(days) });
+      current.current = id;
+      for (let wait = 50; current.current === id; wait = Math.min(2 * wait, 500)) {
+        const s = await call<ReplayState>("GET", of(tenant, `replay/${id}`));
+        if (current.current !== id) return;
+        if (s.finished) {
+          current.current = "";
+          setRunning(null);
+          if (s.result) {
+            setResult({ of: document, replay: s.result });
+            setSaid(`Replayed ${s.result.logins.toLocaleString()} logins in ${number(s.result.seconds)} s.`);
+          } else setError(s.error?.message ?? "The replay ended without a result.");
+          return;
+        }
+        setRunning({ done: s.done, total: s.total });
+        await new Promise((done) => setTimeout(done, wait));
+      }
+    } catch (e) {
+      current.current = "";
+      setRunning(null);
+      setError((e as Error).message);
+    }
   };
   return (
     <section aria-labelledby="replay-title">
@@ -51,17 +61,21 @@ export function ReplayPanel({ tenant, application, document }: { tenant: string;
             {["1", "7", "30", "90"].map((d) => <option key={d} value={d}>{d === "1" ? "day" : `${d} days`}</option>)}
           </select>
         </label>
-        <button type="submit" disabled={!!running}>Replay</button>
-        {running && <button type="button" className="quiet" onClick={cancel}>Cancel</button>}
+        <button type="submit" disabled={!!running || !sound}>Replay</button>
+        {running && (
+          <>
+            <progress aria-label="Logins replayed" max={running.total || 1} value={running.done} />
+            <span className="soft">{running.done.toLocaleString()} of {running.total.toLocaleString()}</span>
+            <button type="button" className="quiet" onClick={() => (cancel(), setRunning(null), setSaid("The replay was cancelled."))}>Cancel the replay</button>
+          </>
+        )}
       </form>
-      {running && (
-        <div className="row">
-          <progress aria-label="Logins replayed" max={running.total || 1} value={running.done} />
-          <span role="status">{running.done.toLocaleString()} of {running.total.toLocaleString()}</span>
-        </div>
-      )}
+      <p className="soft" role="status">{said}</p>
       <Trouble>{error}</Trouble>
-      <div role="region" aria-label="Replay result" aria-live="polite">{result && <Shown replay={result} />}</div>
+      <div role="region" aria-label="Replay result" className={result && result.of !== document ? "stale" : undefined}>
+        {result && result.of !== document && <p className="soft">The draft was changed since. Replay it again.</p>}
+        {result && <Shown replay={result.replay} />}
+      </div>
     </section>
   );
 }
@@ -71,13 +85,13 @@ function Shown({ replay }: { replay: Replay }) {
   const row = (name: string, t: Tally) => (
     <tr>
       <th scope="row">{name}</th>
-      <td>{t.allow.toLocaleString()} <span className="soft">{share(t.allow)}</span></td>
-      <td>{t.step_up.toLocaleString()} <span className="soft">{share(t.step_up)}</span></td>
-      <td>{t.deny.toLocaleString()} <span className="soft">{share(t.deny)}</span></td>
+      <td className="n">{t.allow.toLocaleString()} <span className="soft">{share(t.allow)}</span></td>
+      <td className="n">{t.step_up.toLocaleString()} <span className="soft">{share(t.step_up)}</span></td>
+      <td className="n">{t.deny.toLocaleString()} <span className="soft">{share(t.deny)}</span></td>
     </tr>
   );
   const change = (a: Tally, b: Tally) =>
-    ([["let through", "allow"], ["asked", "step_up"], ["refused", "deny"]] as const).filter(([, k]) => a[k] !== b[k]).map(([w, k]) => `${w} ${a[k]} → ${b[k]}`).join(", ");
+    ([["let through", "allow"], ["asked", "step_up"], ["refused", "deny"]] as const).filter(([, k]) => a[k] !== b[k]).map(([w, k]) => `${w} ${a[k]} → ${b[k]}`).join(", ") || "some stricter, some milder";
   if (replay.logins === 0) return <p>No logins were recorded in that time.</p>;
   return (
     <>
@@ -87,7 +101,7 @@ function Shown({ replay }: { replay: Replay }) {
       </p>
       <div className="scroll" tabIndex={0} role="group" aria-label="Now and draft compared">
         <table>
-          <thead><tr><th scope="col">Policy</th><th scope="col">Let through</th><th scope="col">Asked for a face</th><th scope="col">Refused</th></tr></thead>
+          <thead><tr><th scope="col">Policy</th><th scope="col" className="n">Let through</th><th scope="col" className="n">Asked for a face</th><th scope="col" className="n">Refused</th></tr></thead>
           <tbody>
             {row("As it was decided then", replay.then)}
             {row("What holds now", replay.now)}

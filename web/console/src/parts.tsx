@@ -1,4 +1,4 @@
-import { useCallback, useEffect, useId, useRef, useState, type ReactNode } from "react";
+import { Component, useCallback, useEffect, useId, useRef, useState, type ReactNode } from "react";
 import type { Source } from "./api.ts";
 
 // useLoad asks for something, again whenever key changes. What is asked for a key that is
@@ -90,3 +90,45 @@ export function Sources({ sources }: { sources: Source[] }) {
     </p>
   );
 }
+
+// Guard shows what went wrong where a part of the page cannot be drawn, such as one that
+// cannot be loaded because the program was replaced meanwhile.
+export class Guard extends Component<{ children: ReactNode }, { failed: boolean }> {
+  override state = { failed: false };
+  static getDerivedStateFromError() {
+    return { failed: true };
+  }
+  override render() {
+    if (!this.state.failed) return this.props.children;
+    return (
+      <div className="trouble" role="alert">
+        <p>This part of the page cannot be shown.</p>
+        <div className="row"><button type="button" className="quiet" onClick={() => location.reload()}>Load the page again</button></div>
+      </div>
+    );
+  }
+}
+
+interface NumberInputProps { value: number | undefined; min?: number; max?: number; whole?: boolean; label?: string; id?: string; describedBy?: string; onChange: (n: number | undefined) => void }
+
+// NumberInput keeps what is being typed, which is not always a number yet, and gives out
+// each number within its bounds; undefined, if it was left empty.
+export function NumberInput({ value, min, max, whole, label, id, describedBy, onChange }: NumberInputProps) {
+  const [text, setText] = useState<string | null>(null);
+  const bad = text !== null && text !== "" && !fits(Number(text), min, max);
+  return (
+    <input type="number" className="short" id={id} aria-label={label} aria-describedby={describedBy} aria-invalid={bad || undefined} min={min} max={max} step={whole ? 1 : "any"}
+      value={text ?? value ?? ""}
+      onChange={(e) => {
+        setText(e.target.value);
+        const n = Number(e.target.value);
+        if (e.target.value !== "" && fits(n, min, max)) onChange(n);
+      }}
+      onBlur={(e) => {
+        if (e.target.value === "" && !e.target.validity.badInput) onChange(undefined);
+        setText(null);
+      }} />
+  );
+}
+
+const fits = (n: number, min = -Infinity, max = Infinity) => Number.isFinite(n) && n >= min && n <= max;

@@ -16,4 +16,4 @@ export function reason(code: string, palette: Palette | null): string {
 export const when = (iso: string) => new Date(iso).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
 export const number = (n: number) => n.toLocaleString(undefined, { maximumFractionDigits: 1 });
 export const policyName = (application: string, version: number) =>
-  version === 0 ? "the preset (version 0)" : application ? `version ${version} of ${application}` : `version ${version}`;
+  version === 0 ? "preset" : application ? `version ${version} of ${application}` : `version ${version}`;

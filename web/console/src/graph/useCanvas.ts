@@ -25,6 +25,10 @@ export type Canvas = ReturnType<typeof useCanvas>;
 
 const size = { width: 220, height: 76 }; // of a node that is not measured yet
 
+// When a node was last shown because of the property focus. It outlives the drawing: who comes
+// back to it later is not sent there again.
+let focused: number | undefined;
+
 export function useCanvas({ document, palette, problems, steps, readOnly, focus, editing, drawing, panel }: CanvasProps) {
   const flow = useReactFlow<PartNode>();
   const [nodes, setNodes] = useState<PartNode[]>(() => drawNodes({ document, palette, problems, steps }, []));
@@ -86,10 +90,9 @@ export function useCanvas({ document, palette, problems, steps, readOnly, focus,
     const { x, y } = flow.getNodesBounds(latest.current);
     void flow.setViewport({ x: 16 - x * 0.6, y: 16 - y * 0.6, zoom: 0.6 });
   }, [ready, flow]);
-  const focused = useRef<number>(undefined);
   useEffect(() => {
-    if (!focus || !ready || focused.current === focus.at) return;
-    focused.current = focus.at;
+    if (!focus || !ready || focused === focus.at) return;
+    focused = focus.at;
     if (!latest.current.some((n) => n.id === focus.node)) return;
     choose([focus.node]);
     reveal(focus.node);
