@@ -36,7 +36,7 @@ func (n *nodes) weigh(ctx context.Context, user, ip string, known bool) (d decis
 		return d, err
 	}
 	if want := map[bool]string{true: "allow", false: "step_up"}[known]; d.Decision != want || d.DecisionID == "" {
-		return d, fmt.Errorf("Risk Evaluation said %q where %q is right", d.Decision, want)
+		return d, fmt.Errorf("the node said %q where %q is right", d.Decision, want)
 	}
 	return d, nil
 }

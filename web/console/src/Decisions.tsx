@@ -49,7 +49,7 @@ export function Decisions({ session, palette, tenant, application }: Props) {
       <Trouble>{first.error || failed}</Trouble>
       <section aria-label="Decisions">
         {!first.data && !first.error && <Loading what="decisions" />}
-        {first.data && <p className="soft" role="status">{all.length === 0 ? "No login that was weighed is like that." : `${all.length}${rest.next ? " and more" : ""}`}</p>}
+        {first.data && <p className="soft" role="status">{all.length === 0 ? "No login that was weighed is like that." : `${all.length === 1 ? "One decision" : `${all.length} decisions`}${rest.next ? ", and older ones" : ""}`}</p>}
         {all.length > 0 && <List decisions={all} palette={palette} />}
         {rest.next && <div className="row"><button type="button" className="quiet" disabled={busy} onClick={() => void older()}>Older ones</button></div>}
       </section>
@@ -105,10 +105,10 @@ function List({ decisions, palette }: { decisions: Summary[]; palette: Palette }
               <td>{d.user || <span className="soft">erased</span>}</td>
               <td>{d.application}</td>
               <td><span className={`chip ${d.decision}`}>{verdicts[d.decision]}</span>{d.shadow_decision && d.shadow_decision !== d.decision && <div className="soft">shadow: {verdicts[d.shadow_decision]}</div>}</td>
-              <td className="n">{d.score === null ? "" : number(d.score)}</td>
-              <td>{(d.reasons ?? []).map((r) => reason(r, palette)).join(", ")}</td>
-              <td>{endings[d.outcome] ?? d.outcome}</td>
-              <td>{policyName(d.policy_application, d.policy_version)}</td>
+              <td className="n" data-name="Points">{d.score === null ? "" : number(d.score)}</td>
+              <td className="why">{(d.reasons ?? []).map((r) => reason(r, palette)).join(", ")}</td>
+              <td data-name="Ended:">{endings[d.outcome] ?? d.outcome}</td>
+              <td data-name="By">{policyName(d.policy_application, d.policy_version)}</td>
             </tr>
           ))}
         </tbody>

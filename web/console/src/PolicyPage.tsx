@@ -2,7 +2,7 @@ import { lazy, Suspense, useEffect, useMemo, useRef, useState } from "react";
 import { call, of, query, type Session, type Standing } from "./api.ts";
 import { forget, keep, kept, type Draft } from "./draft.ts";
 import { FormView } from "./Form.tsx";
-import { read } from "./form.ts";
+import { read, type Form } from "./form.ts";
 import { write } from "./formwrite.ts";
 import { Guard, Loading, Tabs, Trouble, useLoad } from "./parts.tsx";
 import { PublishDialog } from "./Publish.tsx";
@@ -94,7 +94,7 @@ function Editor({ session, palette, tenant, standing, error, reload, say }: Edit
         {view === "form" ? (
           <>
             {!whole && <p className="note">This policy has parts that only the graph shows: {form.beyond.join(", ")}. Here is the rest, to be read; edit it as a graph, or start from a preset.</p>}
-            <FormView form={form.form} palette={palette} readOnly={!whole} onChange={(f) => edit(write(f, palette.signals, form.roles))} />
+            <FormView form={form.form} palette={palette} readOnly={!whole} onChange={(f) => edit(write(adapted(f, palette), palette.signals, form.roles))} />
           </>
         ) : (
           <Guard>
@@ -115,6 +115,11 @@ function Editor({ session, palette, tenant, standing, error, reload, say }: Edit
         onKeep={(latest) => (hold({ document, base: latest }), reload())} />
     </>
   );
+}
+
+// adapted takes a preset's name from what is no longer that preset.
+function adapted(f: Form, palette: Palette): Form {
+  return palette.presets.some((p) => p.document.name === f.name && (p.document.description ?? "") === f.description) ? { ...f, name: `${f.name}, adapted`, description: "" } : f;
 }
 
 function words({ enforced, shadow }: Standing): string {
