@@ -83,7 +83,7 @@ func TestKindOf(t *testing.T) {
 func TestPrivateIsNowhere(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(6, 1))
-	for range 50_000 {
+	for range 10_000 {
 		var four [4]byte
 		binary.BigEndian.PutUint32(four[:], r.Uint32())
 		var six [16]byte

@@ -271,15 +271,15 @@ func anything(r *rand.Rand) risk.Observation {
 // number that JSON can say, the same every time; and reading changes nothing.
 func TestReadingProperties(t *testing.T) {
 	t.Parallel()
-	all := bound(t)
+	all, names := bound(t), signal.All()
 	r := rand.New(rand.NewPCG(6, 11))
 	outcomes := map[string]map[risk.Outcome]bool{}
-	for range 10_000 {
+	for range 4000 {
 		o := anything(r)
 		before := fmt.Sprintf("%+v", o)
 		for i, read := range all {
 			got := read(&o)
-			if got.Signal != signal.All()[i].Name || got.Outcome != risk.Fired && got.Outcome != risk.Clear && got.Outcome != risk.CannotTell {
+			if got.Signal != names[i].Name || got.Outcome != risk.Fired && got.Outcome != risk.Clear && got.Outcome != risk.CannotTell {
 				t.Fatalf("%+v of %+v", got, o)
 			}
 			if !strings.HasSuffix(got.Evidence, ".") || strings.Contains(got.Evidence, "%!(") {
@@ -314,6 +314,7 @@ func TestReadingProperties(t *testing.T) {
 // an observation might say of it.
 func TestAddressesThatSayNothing(t *testing.T) {
 	t.Parallel()
+	all, names := bound(t), signal.All()
 	r := rand.New(rand.NewPCG(6, 12))
 	for range 2000 {
 		o := anything(r)
@@ -321,8 +322,8 @@ func TestAddressesThatSayNothing(t *testing.T) {
 		if o.Address == risk.AddressPublic {
 			o.Address = risk.AddressPrivate
 		}
-		for i, read := range bound(t) {
-			switch name := signal.All()[i].Name; name {
+		for i, read := range all {
+			switch name := names[i].Name; name {
 			case "unfamiliar_ip", "geo_anomaly", "impossible_travel", "anonymiser":
 				if got := read(&o); got.Outcome != risk.CannotTell {
 					t.Fatalf("%s of a %q address: %+v", name, o.Address, got)
