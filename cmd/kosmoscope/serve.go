@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -389,7 +390,10 @@ func (b *bridge) serve(ctx context.Context) error {
 		}
 		listener = tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}})
 	}
-	go b.atlas.Warm() // so that the first login does not pay for it
+	go func() { // so that the first login does not pay for it
+		b.atlas.Warm()
+		debug.FreeOSMemory() // unpacking takes several times what is kept
+	}()
 	if err := b.risk.Begin(ctx); err != nil {
 		return err
 	}

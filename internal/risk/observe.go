@@ -37,6 +37,9 @@ func Observe(l Login, w Where, h *History, c Context) Observation {
 		Logins: h.Logins, LastLogin: earlier(h.Last, l.At), VPN: l.VPN, Bot: l.Bot, RiskScore: l.RiskScore,
 		ProofedAt: earlier(c.ProofedAt, l.At), ProofedBy: c.ProofedBy, ProofingKnown: c.ProofingKnown, Address: w.Address,
 	}
+	if c.ProofedAt.Sub(l.At) > skew { // it lowers the risk: a clock that was wrong must not, for long
+		o.ProofedAt, o.ProofedBy, o.ProofingKnown = time.Time{}, "", false
+	}
 	if l.RiskScore != nil && !finite(*l.RiskScore) {
 		o.RiskScore = nil
 	}
@@ -50,6 +53,9 @@ func Observe(l Login, w Where, h *History, c Context) Observation {
 	o.heat(&l, h)
 	return o
 }
+
+// skew is by how much clocks may disagree for a proof to count.
+const skew = time.Hour
 
 // earlier is t, but not after now: clocks may disagree.
 func earlier(t, now time.Time) time.Time {
@@ -131,7 +137,7 @@ func (o *Observation) place(l *Login, w Where, h *History) {
 	}
 	for _, country := range l.LastCountries {
 		country = strings.ToUpper(country)
-		if country == "" || slices.Contains(o.KnownCountries, country) || len(o.KnownCountries) == 2*MaxPlaces {
+		if country == "" || slices.Contains(o.KnownCountries, country) || len(o.KnownCountries) >= 2*MaxPlaces {
 			continue
 		}
 		o.KnownCountries = append(o.KnownCountries, country)

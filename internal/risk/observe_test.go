@@ -243,6 +243,11 @@ func TestObserveClockSkew(t *testing.T) {
 	if !o.LastLogin.Equal(now) || !o.ProofedAt.Equal(now) {
 		t.Errorf("last login %s, proofed %s: after now", o.LastLogin, o.ProofedAt)
 	}
+	// It lowers the risk: if a clock was wrong by more than that, nothing is known.
+	c := risk.Context{ProofedAt: now.Add(time.Hour + 1), ProofedBy: "challenge", ProofingKnown: true}
+	if o := risk.Observe(l, w, h, c); o.ProofingKnown || o.ProofedBy != "" || !o.ProofedAt.IsZero() {
+		t.Errorf("proofed %s by %q, known %t", o.ProofedAt, o.ProofedBy, o.ProofingKnown)
+	}
 	if o.HeatNetwork != 1 || o.HeatSubject != risk.SubjectHeat {
 		t.Errorf("heat %v, %v", o.HeatNetwork, o.HeatSubject)
 	}

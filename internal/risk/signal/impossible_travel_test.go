@@ -20,6 +20,12 @@ func TestImpossibleTravel(t *testing.T) {
 	french.FromCountry, french.FromCity = "FR", ""
 	nan := way(math.NaN(), 0, 1)
 	descope := func(o risk.Observation, says risk.Tri) risk.Observation { o.DescopeTravel = says; return o }
+	provider := func(as, device, trusted risk.Tri) risk.Observation {
+		o := legs(device, way(6700, 20, 1./6))
+		o.ASSeen, o.DeviceTrusted = as, trusted
+		return o
+	}
+	const fast = "6700 km from Sydney, AU to Berlin, DE within 10 minutes would be 25920 km/h."
 	with := func(name string, n float64) map[string]any { return map[string]any{name: n} }
 	const (
 		unknown = risk.Unknown
@@ -41,6 +47,15 @@ func TestImpossibleTravel(t *testing.T) {
 		{name: "a known device alone", o: legs(risk.Yes, way(1800, 0, 1)), want: risk.Clear, value: 1600.0, evidence: "1800 km from Sydney, AU to Berlin, DE within 60 minutes are possible."},
 		{name: "a new device", o: legs(risk.No, way(1800, 0, 1)), want: risk.Fired, value: 1600.0, evidence: "1800 km from Sydney, AU to Berlin, DE within 60 minutes would be 1600 km/h."},
 		{name: "nothing is weighed", params: with("familiar_factor", 1), o: legs(risk.Yes, way(1800, 0, 1)), want: risk.Fired, value: 1600.0, evidence: "1800 km from Sydney, AU to Berlin, DE within 60 minutes would be 1600 km/h."},
+
+		{name: "a VPN jumps, on a known device", o: provider(risk.Yes, risk.Yes, risk.Unknown), want: risk.Clear, value: 25920.0, evidence: "6700 km from Sydney, AU to Berlin, DE within 10 minutes would be too fast; but the provider is familiar and the device is known."},
+		{name: "and on a trusted one", o: provider(risk.Yes, risk.No, risk.Yes), want: risk.Clear, value: 25920.0, evidence: "6700 km from Sydney, AU to Berlin, DE within 10 minutes would be too fast; but the provider is familiar and the device is known."},
+		{name: "on a new device", o: provider(risk.Yes, risk.No, risk.No), want: risk.Fired, value: 25920.0, evidence: fast},
+		{name: "nobody says whether the device is known", o: provider(risk.Yes, unknown, unknown), want: risk.Fired, value: 25920.0, evidence: fast},
+		{name: "a known device, an unfamiliar provider", o: provider(risk.No, risk.Yes, risk.Yes), want: risk.Fired, value: 25920.0, evidence: fast},
+		{name: "a known device, the provider cannot be told", o: provider(unknown, risk.Yes, risk.Yes), want: risk.Fired, value: 25920.0, evidence: fast},
+		{name: "switched off", params: with("provider_on_known_device", 0), o: provider(risk.Yes, risk.Yes, risk.Yes), want: risk.Fired, value: 25920.0, evidence: fast},
+		{name: "Descope's word stands", o: descope(provider(risk.Yes, risk.Yes, risk.Yes), risk.Yes), want: risk.Fired, evidence: "Descope says that the travel is impossible."},
 
 		{name: "any of the latest", o: legs(unknown, way(10, 0, 1), way(16000, 0, 3), way(5000, 0, 40)), want: risk.Fired, value: 5267.0, evidence: "16000 km from Sydney, AU to Berlin, DE within 3 hours would be 5267 km/h."},
 		{name: "the leg that exceeds most, not the fastest", o: legs(unknown, sameAS, french), want: risk.Fired, value: 1600.0, evidence: "1800 km from FR to Berlin, DE within 60 minutes would be 1600 km/h."},

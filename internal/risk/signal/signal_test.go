@@ -274,7 +274,7 @@ func TestReadingProperties(t *testing.T) {
 	all, names := bound(t), signal.All()
 	r := rand.New(rand.NewPCG(6, 11))
 	outcomes := map[string]map[risk.Outcome]bool{}
-	for range 4000 {
+	for range 2000 {
 		o := anything(r)
 		before := fmt.Sprintf("%+v", o)
 		for i, read := range all {
