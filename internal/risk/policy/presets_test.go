@@ -134,7 +134,7 @@ func TestDiff(t *testing.T) {
 		}, ""},
 		{policy.Balanced, func(d *policy.Document) { d.Otherwise = risk.StepUp }, "changed: If no rule fires: let through → ask for a face"},
 		{policy.Balanced, func(d *policy.Document) { d.Name = "Ours" }, "changed: Name: 'Balanced' → 'Ours'"},
-		{policy.Balanced, func(d *policy.Document) { find(d, "velocity-points").Weight = number(50) }, "changed: Many attempts: weight 30 → 50"},
+		{policy.Balanced, func(d *policy.Document) { find(d, "velocity-points").Weight = number(50) }, "changed: Many attempts: weight 35 → 50"},
 		{policy.Balanced, func(d *policy.Document) { find(d, "enough").Value = number(60) }, "changed: Enough points: number 50 → 60"},
 		{policy.Balanced, func(d *policy.Document) { find(d, "geo-anomaly").Unknown = policy.Raises }, "changed: New country: if it cannot be told: ignored → counts as if it had fired"},
 		{policy.Balanced, func(d *policy.Document) { find(d, "dormant-account").Params = map[string]any{"days": 30.0} }, "changed: Dormant account: Dormant after 90 → 30"},

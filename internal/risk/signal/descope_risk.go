@@ -7,7 +7,7 @@ import (
 )
 
 var descopeRisk = Signal{
-	Name: "descope_risk", Title: "Descope's own score", Weight: 40, Unit: "score (0 to 1)",
+	Name: "descope_risk", Title: "Descope's own score", Weight: 50, Unit: "score (0 to 1)",
 	Help: "Fires when Descope's risk score is high, when it sees a bot or, if you want, a VPN. Cannot tell if the flow says none of these.",
 	Asks: "Descope sees a risk",
 	Params: []Param{

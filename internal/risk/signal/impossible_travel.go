@@ -68,7 +68,7 @@ func (t travel) read(o *risk.Observation) risk.Reading {
 		return measured(name, risk.Clear, math.Round(speed), "%.0f km from %s to %s within %s would be too fast; but the provider is familiar and the device is known.", leg.KM, from, here, span(leg.Hours))
 	}
 	if most > 1 {
-		return measured(name, risk.Fired, math.Round(speed), "%.0f km from %s to %s within %s would be %.0f km/h.", leg.KM, from, here, span(leg.Hours), speed)
+		return measured(name, risk.Fired, math.Round(speed), "%.0f km from %s to %s within %s would be at least %.0f km/h.", leg.KM, from, here, span(leg.Hours), speed)
 	}
 	return measured(name, risk.Clear, math.Round(speed), "%.0f km from %s to %s within %s are possible.", leg.KM, from, here, span(leg.Hours))
 }

@@ -104,8 +104,8 @@ func TestAll(t *testing.T) {
 		name   string
 		weight float64
 	}{
-		{"new_device", 35}, {"unfamiliar_ip", 15}, {"geo_anomaly", 40}, {"impossible_travel", 60}, {"sensitive_scope", 50}, {"velocity", 30},
-		{"dormant_account", 20}, {"unusual_hour", 10}, {"anonymiser", 30}, {"descope_risk", 40}, {"recent_proofing", -25},
+		{"new_device", 35}, {"unfamiliar_ip", 15}, {"geo_anomaly", 40}, {"impossible_travel", 60}, {"sensitive_scope", 50}, {"velocity", 35},
+		{"dormant_account", 20}, {"unusual_hour", 10}, {"anonymiser", 30}, {"descope_risk", 50}, {"recent_proofing", -25},
 	}
 	all := signal.All()
 	if len(all) != len(want) {

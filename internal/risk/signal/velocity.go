@@ -3,7 +3,7 @@ package signal
 import "github.com/kosmoscope/kosmoscope/internal/risk"
 
 var velocity = Signal{
-	Name: "velocity", Title: "Many attempts", Weight: 30, Unit: "times the limit",
+	Name: "velocity", Title: "Many attempts", Weight: 35, Unit: "times the limit",
 	Help: "Fires when there were many attempts or failures within a short time, of this person, this device or this network; or when a face did not match on this device or network lately. Cannot tell that there were few if neither device nor network is known.",
 	Asks: "there were many attempts or failures",
 	Params: []Param{
