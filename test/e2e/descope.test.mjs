@@ -20,7 +20,7 @@ afterEach(() => w.close(home));
 const id = (name) => `[data-testid="${name}"]`;
 const email = "ada@shop.example";
 const berlin = "78.55.20.10";
-const office = "77.188.30.20"; // Berlin, another network
+const office = "80.129.160.20"; // Berlin, another provider
 const sydney = "49.180.20.30";
 
 // from puts a browser somewhere, as the test panel does.

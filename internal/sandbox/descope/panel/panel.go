@@ -123,7 +123,7 @@ type preset struct{ Name, IP string }
 var presets = []preset{
 	{"Home, Berlin", "78.55.20.10"},
 	{"Home, Berlin, IPv6", "2a02:8109::10"},
-	{"Office, Berlin", "77.188.30.20"},
+	{"Office, Berlin", "80.129.160.20"},
 	{"Phone, a German mobile network", "80.187.128.10"},
 	{"Hotel, Lisbon", "80.172.40.10"},
 	{"Sydney", "49.180.20.30"},
