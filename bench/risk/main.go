@@ -70,18 +70,6 @@ func main() {
 
 func progress(format string, args ...any) { fmt.Fprintf(os.Stderr, "== "+format+"\n", args...) }
 
-func where(a *geo.Atlas) func(netip.Addr) risk.Where {
-	return func(addr netip.Addr) risk.Where {
-		l := a.Locate(addr)
-		w := risk.Where{Anonymiser: l.Anonymiser, Listed: l.Listed, ASN: l.ASN, ASName: l.ASName}
-		if l.HasPlace {
-			w.Country, w.City, w.HasCoordinates = l.Place.Country, l.Place.City, l.Place.HasCoordinates
-			w.Latitude, w.Longitude, w.RadiusKM = l.Place.Latitude, l.Place.Longitude, l.Place.RadiusKM
-		}
-		return w
-	}
-}
-
 // address is one of many public ones.
 func address(i int) netip.Addr {
 	return netip.AddrFrom4([4]byte{77, byte(i >> 16), byte(i >> 8), byte(i)})
@@ -124,7 +112,7 @@ func measure(ctx context.Context, calls, logins int) (*report, error) {
 	defer atlas.Close()
 	subjects := journey.New(journey.Options{Store: st, Vault: keys})
 	s, err := decide.New(decide.Options{
-		Store: st, Vault: keys, Subjects: subjects, Locate: where(atlas),
+		Store: st, Vault: keys, Subjects: subjects, Locate: func(a netip.Addr) risk.Where { return risk.WhereOf(atlas.Locate(a)) },
 		Tenants: []decide.Tenant{{ID: tenant, Preset: "balanced", Window: 15 * time.Minute, KeepDecisions: 90 * 24 * time.Hour, KeepHistory: 400 * 24 * time.Hour}},
 	})
 	if err != nil {

@@ -29,7 +29,7 @@ func (b *bridge) risks(keys journey.Vault) (*decide.Service, error) {
 		return nil, hint(fmt.Errorf("geo: %w", err), "see geo in docs/configuration.md")
 	}
 	o := decide.Options{
-		Store: b.store, Vault: keys, Subjects: b.journey, Locate: func(a netip.Addr) risk.Where { return where(b.atlas.Locate(a)) }, Logger: b.log,
+		Store: b.store, Vault: keys, Subjects: b.journey, Locate: func(a netip.Addr) risk.Where { return risk.WhereOf(b.atlas.Locate(a)) }, Logger: b.log,
 	}
 	for i := range b.cfg.Tenants {
 		t := &b.cfg.Tenants[i]
@@ -68,19 +68,6 @@ func signIns(project *descope.Client) decide.SignIns {
 
 // maxSignInPages keeps below the searches that Descope takes in a minute.
 const maxSignInPages = 5
-
-func where(l geo.Location) risk.Where {
-	w := risk.Where{Anonymiser: l.Anonymiser, Listed: l.Listed}
-	if l.HasPlace {
-		p := l.Place
-		w.Country, w.City, w.HasCoordinates = p.Country, p.City, p.HasCoordinates
-		w.Latitude, w.Longitude, w.RadiusKM = p.Latitude, p.Longitude, p.RadiusKM
-	}
-	if l.HasAS {
-		w.ASN, w.ASName = l.ASN, l.ASName
-	}
-	return w
-}
 
 // ofTenant opens the bridge that a configuration names, for a command that is about one
 // tenant and must not begin anything.

@@ -17,6 +17,7 @@ import (
 	"github.com/kosmoscope/kosmoscope/internal/callers"
 	"github.com/kosmoscope/kosmoscope/internal/descope"
 	"github.com/kosmoscope/kosmoscope/internal/proof"
+	"github.com/kosmoscope/kosmoscope/internal/risk/policy"
 )
 
 // Config is the whole file.
@@ -325,7 +326,7 @@ func (c *Config) complete(dir string) {
 	c.Geo.City, c.Geo.AS, c.Geo.Anonymisers = under(dir, c.Geo.City), under(dir, c.Geo.AS), under(dir, c.Geo.Anonymisers)
 	for i := range c.Tenants {
 		t := &c.Tenants[i]
-		orDefault(&t.Risk.Preset, "balanced")
+		orDefault(&t.Risk.Preset, policy.Balanced)
 		orDefault(&t.Risk.Window, 15*time.Minute)
 		orDefault(&t.Risk.KeepDecisions, 90*24*time.Hour)
 		orDefault(&t.Risk.KeepHistory, 400*24*time.Hour)
@@ -500,7 +501,7 @@ func (t *Tenant) check(at string, bad func(field, format string, args ...any)) {
 	}
 	t.StepUp.check(at+".step_up", k, bad)
 	r := &t.Risk
-	if !slices.Contains([]string{"lenient", "balanced", "strict"}, r.Preset) {
+	if _, ok := policy.PresetByName(r.Preset); !ok {
 		bad(at+".risk.preset", "%q is none of lenient, balanced, strict", r.Preset)
 	}
 	if r.Window < time.Minute || r.Window > 24*time.Hour {

@@ -268,27 +268,42 @@ func (r *reader) word(at string, v any, words []string) string {
 // listOf reads a list of distinct words, or a single one. Absent items are
 // skipped; a list of nothing is absent.
 func (r *reader) listOf(name string, words ...string) (out []string) {
+	list, _ := r.list(name)
+	for _, item := range list {
+		if w := r.word(item.at, item.v, words); !slices.Contains(out, w) {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+// item is one of a list, and where it stands.
+type item struct {
+	at string
+	v  any
+}
+
+// list reads a list, of which absent items are left out, or one string as a list of it
+// alone. n is how many items were given, absent ones too; -1 if the whole is absent or none.
+func (r *reader) list(name string) (out []item, n int) {
 	v, at, given := r.get(name)
 	if !given {
-		return nil
+		return nil, -1
 	}
 	items, ok := v.([]any)
 	if !ok {
 		if _, ok := v.(string); !ok {
 			r.fail(at, "must be a list of strings or a string, not %s", kind(v))
-			return nil
+			return nil, -1
 		}
-		return []string{r.word(at, v, words)}
+		return []item{{at, v}}, 1
 	}
-	for i, item := range items {
-		if absent(item) {
-			continue
-		}
-		if w := r.word(fmt.Sprintf("%s[%d]", at, i), item, words); !slices.Contains(out, w) {
-			out = append(out, w)
+	for i, v := range items {
+		if !absent(v) {
+			out = append(out, item{fmt.Sprintf("%s[%d]", at, i), v})
 		}
 	}
-	return out
+	return out, len(items)
 }
 
 // object reads a nested object; what is absent reads like an empty one.

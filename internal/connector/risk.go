@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -251,36 +250,19 @@ func (r *reader) shown(name string, limit int) string {
 // items reads a list of strings, or one string, and parts what it reads. nil: it is
 // absent, or nothing is in it but what is absent. An empty list is a list.
 func (r *reader) items(name string, parts func(rune) bool) []string {
-	v, at, given := r.get(name)
-	if !given {
-		return nil
-	}
-	list, ok := v.([]any)
-	if !ok {
-		if _, ok := v.(string); !ok {
-			r.fail(at, "must be a list of strings or a string, not %s", kind(v))
-			return nil
-		}
-		list = []any{v}
-	} else if len(list) == 0 {
+	list, n := r.list(name)
+	if n == 0 {
 		return []string{}
 	}
-	if len(list) > maxItems {
-		r.fail(at, "must have at most %d items", maxItems)
+	if n > maxItems {
+		r.fail(join(r.path, name), "must have at most %d items", maxItems)
 		return nil
 	}
 	var out []string
-	for i, item := range list {
-		if absent(item) {
-			continue
-		}
-		at := at
-		if ok {
-			at = fmt.Sprintf("%s[%d]", at, i)
-		}
-		for _, s := range strings.FieldsFunc(r.check(at, item, maxItem*maxItems), parts) {
+	for _, item := range list {
+		for _, s := range strings.FieldsFunc(r.check(item.at, item.v, maxItem*maxItems), parts) {
 			if len(s) > maxItem {
-				r.fail(at, "must be at most %d bytes long", maxItem)
+				r.fail(item.at, "must be at most %d bytes long", maxItem)
 				return nil
 			}
 			if !slices.Contains(out, s) {

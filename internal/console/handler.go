@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/kosmoscope/kosmoscope/internal/pages"
 )
 
 // Options says what New connects. Signin, Risk and PublicURL are needed.
@@ -45,7 +47,7 @@ type Console struct {
 	wrong   wrongs
 	replays replays
 	palette any
-	pages   pages
+	pages   built
 	handler http.Handler
 }
 
@@ -88,7 +90,7 @@ func New(o Options) *Console {
 	c.entrance(mux)
 	c.serveAPI(mux)
 	c.servePages(mux)
-	c.handler = guard(mux)
+	c.handler = pages.Guard(contentPolicy, mux)
 	return c
 }
 
@@ -100,25 +102,10 @@ func (c *Console) Close() { c.replays.close() }
 
 func (c *Console) secure() bool { return c.origin.Scheme == "https" }
 
-// guard sets the headers that every answer has. (The graph editor moves things by
-// setting styles through the DOM, which style-src does not stand in the way of.)
-func guard(next http.Handler) http.Handler {
-	const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'none'; " +
-		"frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Content-Security-Policy", policy)
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cache-Control", "no-store")
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("X-Frame-Options", "DENY")
-		h.Set("X-Robots-Tag", "noindex")
-		h.Set("Cross-Origin-Opener-Policy", "same-origin")
-		h.Set("Cross-Origin-Resource-Policy", "same-origin")
-		h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
-		next.ServeHTTP(w, r)
-	})
-}
+// The graph editor moves things by setting styles through the DOM, which style-src does
+// not stand in the way of.
+const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'none'; " +
+	"frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 
 // fromUs reports whether a request was made by a page of ours. Browsers say so in
 // Sec-Fetch-Site, or, over plain http, in Origin; what says neither is not believed.

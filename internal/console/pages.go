@@ -27,8 +27,8 @@ func embedded() fs.FS {
 	return sub
 }
 
-// pages are the built pages, ready to send.
-type pages struct {
+// built are the built pages, ready to send.
+type built struct {
 	index  *asset // nil: not built
 	assets map[string]*asset
 }
@@ -47,8 +47,8 @@ var kinds = map[string]string{
 
 // build reads index.html and what is below assets/. It panics if files cannot be read:
 // they are embedded.
-func build(files fs.FS) pages {
-	p := pages{assets: map[string]*asset{}}
+func build(files fs.FS) built {
+	p := built{assets: map[string]*asset{}}
 	err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
 		kind := kinds[path.Ext(name)]
 		if err != nil || d.IsDir() || kind == "" {

@@ -88,13 +88,15 @@ func New(o Options) http.Handler {
 	if o.Challenges != nil {
 		s.challenge(mux)
 	}
-	return s.guard(mux)
+	return Guard(contentPolicy, mux)
 }
 
-// guard sets the headers that every answer has.
-func (s *site) guard(next http.Handler) http.Handler {
-	policy := "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; " +
-		"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; " +
+	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+// Guard sets the headers that every answer to a browser has; policy is the
+// Content-Security-Policy.
+func Guard(policy string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", policy)

@@ -3,6 +3,8 @@ package risk
 import (
 	"net/netip"
 	"time"
+
+	"github.com/kosmoscope/kosmoscope/internal/geo"
 )
 
 // Login is one login, as the door knows it that asks. All but At may be missing. What
@@ -43,6 +45,20 @@ type Where struct {
 	// empty if it is not on it. Listed says whether there is a list at all.
 	Anonymiser string
 	Listed     bool
+}
+
+// WhereOf is what an atlas tells of a public address.
+func WhereOf(l geo.Location) Where {
+	w := Where{Address: AddressPublic, Anonymiser: l.Anonymiser, Listed: l.Listed}
+	if l.HasPlace {
+		p := l.Place
+		w.Country, w.City, w.HasCoordinates = p.Country, p.City, p.HasCoordinates
+		w.Latitude, w.Longitude, w.RadiusKM = p.Latitude, p.Longitude, p.RadiusKM
+	}
+	if l.HasAS {
+		w.ASN, w.ASName = l.ASN, l.ASName
+	}
+	return w
 }
 
 // AddressKind says what kind of an address a login came from. Only from a public one

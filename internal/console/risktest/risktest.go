@@ -25,6 +25,8 @@ var _ console.Risk = (*Risk)(nil)
 
 // Risk is the state. It is safe for concurrent use.
 type Risk struct {
+	decide.Drafts
+
 	// Step, if not nil, is called by Replay before each batch of logins and may wait; an
 	// error ends the replay.
 	Step func(ctx context.Context, done, total int) error
@@ -57,16 +59,11 @@ const (
 
 // New makes one with the preset in force everywhere and some decisions of the last days.
 func New(now func() time.Time) (*Risk, error) {
-	r := &Risk{now: now, published: map[slot][]version{}}
-	for _, p := range policy.Presets() {
-		if p.Name != policy.Balanced {
-			continue
-		}
-		raw, err := json.Marshal(p.Document)
-		if err != nil {
-			return nil, err
-		}
-		r.preset = raw
+	r := &Risk{Drafts: decide.NewDrafts(now), now: now, published: map[slot][]version{}}
+	balanced, _ := policy.PresetByName(policy.Balanced)
+	var err error
+	if r.preset, err = json.Marshal(balanced); err != nil {
+		return nil, err
 	}
 	return r, r.makeUp()
 }
@@ -227,44 +224,6 @@ func (r *Risk) Rollback(ctx context.Context, tenant, application string, to, bas
 		Comment: cmp.Or(comment, "Back to version "+strconv.Itoa(to)+"."),
 	})
 	return info, err
-}
-
-// Check implements console.Risk.
-func (r *Risk) Check(document json.RawMessage) []policy.Problem {
-	d, problems := policy.Parse(document)
-	if len(problems) > 0 {
-		return problems
-	}
-	return d.Check()
-}
-
-// Diff implements console.Risk.
-func (r *Risk) Diff(a, b json.RawMessage) ([]policy.Change, error) {
-	from, problems := policy.Parse(a)
-	if len(problems) > 0 {
-		return nil, proof.Invalid("from", "the first document cannot be read: %s", problems[0].Message)
-	}
-	to, problems := policy.Parse(b)
-	if len(problems) > 0 {
-		return nil, proof.Invalid("to", "the second document cannot be read: %s", problems[0].Message)
-	}
-	return policy.Diff(from, to), nil
-}
-
-// Try implements console.Risk.
-func (r *Risk) Try(document json.RawMessage, o risk.Observation) (policy.Result, []policy.Problem, error) {
-	d, problems := policy.Parse(document)
-	if len(problems) > 0 {
-		return policy.Result{}, problems, nil
-	}
-	p, err := policy.Compile(d)
-	if err != nil {
-		return policy.Result{}, d.Check(), nil
-	}
-	if o.At.IsZero() {
-		o.At = r.now()
-	}
-	return p.Evaluate(&o, true), nil, nil
 }
 
 // Replay implements console.Risk: it tries the draft on the decisions that it made up.

@@ -15,7 +15,7 @@ type Store interface {
 	UpdateRisk(ctx context.Context, fn func(tx Tx) error) error
 	ViewRisk(ctx context.Context, fn func(tx Tx) error) error
 	// RecordedLogins reads decisions from since on, oldest first, in batches, with the
-	// key of their subject; those whose subject was erased are left out. It stops with
+	// key of their subject; those whose subject was erased are left out. A batch is each's to keep. It stops with
 	// the error of each. No transaction spans the whole.
 	RecordedLogins(ctx context.Context, tenant, application string, since, until time.Time, each func([]Recorded) error) error
 	// CountLogins tells how many RecordedLogins would read.

@@ -3,13 +3,11 @@ package decide
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/kosmoscope/kosmoscope/internal/proof"
-	"github.com/kosmoscope/kosmoscope/internal/risk"
 	"github.com/kosmoscope/kosmoscope/internal/risk/policy"
 )
 
@@ -191,41 +189,4 @@ func (s *Service) Rollback(ctx context.Context, tenant, application string, to, 
 		return VersionInfo{}, proof.Invalid("to", "version %d cannot be evaluated by this version of the program: %s", to, problems[0].Message)
 	}
 	return s.publish(ctx, tenant, p, "policy.rolled_back", map[string]string{"to": strconv.Itoa(to)})
-}
-
-// Check finds everything that is wrong with a document.
-func (s *Service) Check(document json.RawMessage) []policy.Problem {
-	d, problems := policy.Parse(document)
-	if len(problems) > 0 {
-		return problems
-	}
-	return d.Check()
-}
-
-// Diff says in words what differs between two documents.
-func (s *Service) Diff(a, b json.RawMessage) ([]policy.Change, error) {
-	from, problems := policy.Parse(a)
-	if len(problems) > 0 {
-		return nil, proof.Invalid("from", "the first document cannot be read: %s", problems[0].Message)
-	}
-	to, problems := policy.Parse(b)
-	if len(problems) > 0 {
-		return nil, proof.Invalid("to", "the second document cannot be read: %s", problems[0].Message)
-	}
-	return policy.Diff(from, to), nil
-}
-
-// Try evaluates a document on a made-up login, with every step.
-func (s *Service) Try(document json.RawMessage, o risk.Observation) (policy.Result, []policy.Problem, error) {
-	if problems := s.Check(document); len(problems) > 0 {
-		return policy.Result{}, problems, nil
-	}
-	if o.At.IsZero() {
-		o.At = s.Now()
-	}
-	p, err := compiled(document)
-	if err != nil {
-		return policy.Result{}, nil, errors.Join(proof.Invalid("document", "the policy cannot be evaluated"), err)
-	}
-	return p.Evaluate(&o, true), nil, nil
 }

@@ -59,6 +59,7 @@ type Options struct {
 // Service carries out the use cases. It is safe for concurrent use.
 type Service struct {
 	Options
+	Drafts
 	tenants  map[string]*Tenant
 	presets  map[string]*preset
 	mu       sync.Mutex
@@ -84,7 +85,7 @@ func New(o Options) (*Service, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Service{Options: o, tenants: map[string]*Tenant{}, presets: map[string]*preset{}, inForce: map[slot]*standing{}, compiled: map[versionKey]*policy.Policy{}}
+	s := &Service{Options: o, Drafts: NewDrafts(o.Now), tenants: map[string]*Tenant{}, presets: map[string]*preset{}, inForce: map[slot]*standing{}, compiled: map[versionKey]*policy.Policy{}}
 	for _, p := range policy.Presets() {
 		compiled, err := policy.Compile(p.Document)
 		if err != nil {

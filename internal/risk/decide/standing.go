@@ -2,7 +2,6 @@ package decide
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -133,18 +132,6 @@ func (s *Service) compile(v *PolicyVersion) (*policy.Policy, error) {
 	}
 	s.compiled[key] = p
 	return p, nil
-}
-
-// compiled reads, checks and compiles a document.
-func compiled(raw json.RawMessage) (*policy.Policy, error) {
-	d, problems := policy.Parse(raw)
-	if len(problems) == 0 {
-		problems = d.Check()
-	}
-	if len(problems) > 0 {
-		return nil, errors.New(problems[0].Message)
-	}
-	return policy.Compile(d)
 }
 
 // forget makes what is in force be read anew.

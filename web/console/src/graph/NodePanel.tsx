@@ -3,7 +3,8 @@
 import type { Palette, PolicyDocument, PolicyNode, Problem, Step } from "../types.ts";
 import { change, operate, setParam } from "./edit.ts";
 import { ChoiceField, ListField, NumberField, TextField } from "./fields.tsx";
-import { opWords, plain, points, signalOf, usualWeight, verdictWords } from "./words.ts";
+import { opWords, plain, points, signalOf, usualWeight } from "./words.ts";
+import { verdicts } from "../words.ts";
 
 export interface Settings {
   document: PolicyDocument;
@@ -101,7 +102,7 @@ function Own({ document, palette, node, problems, apply, set }: Settings & { set
         <ChoiceField
           label="Decision"
           value={node.decision}
-          options={[["step_up", verdictWords.step_up], ["deny", verdictWords.deny], ["allow", verdictWords.allow]]}
+          options={[["step_up", verdicts.step_up], ["deny", verdicts.deny], ["allow", verdicts.allow]]}
           help={node.decision === "allow" ? "It lets through only on what is sure." : undefined}
           problems={of(problems, "decision")}
           onChange={(decision) => set({ decision })}

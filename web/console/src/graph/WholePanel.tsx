@@ -4,7 +4,8 @@ import type { Palette, PolicyDocument, Problem } from "../types.ts";
 import { reorder, rules } from "./edit.ts";
 import { ChoiceField, TextField } from "./fields.tsx";
 import { Warning } from "./Part.tsx";
-import { input, title, verdictWords } from "./words.ts";
+import { input, title } from "./words.ts";
+import { verdicts } from "../words.ts";
 
 interface WholeProps {
   document: PolicyDocument;
@@ -45,12 +46,12 @@ export function WholePanel({ document, palette, problems, readOnly, apply, onSho
       )}
       <RuleOrder {...{ document, palette, readOnly, apply, onShow }} />
       {readOnly ? (
-        <p>Otherwise: {verdictWords[document.otherwise].toLowerCase()}.</p>
+        <p>Otherwise: {verdicts[document.otherwise].toLowerCase()}.</p>
       ) : (
         <ChoiceField
           label="If no rule holds"
           value={document.otherwise}
-          options={[["allow", verdictWords.allow], ["step_up", verdictWords.step_up]]}
+          options={[["allow", verdicts.allow], ["step_up", verdicts.step_up]]}
           problems={of("otherwise")}
           onChange={(otherwise) => apply({ ...document, otherwise }, "")}
         />

@@ -1,9 +1,8 @@
 // What a node is and does, in words.
 
-import type { Palette, Param, PolicyDocument, PolicyNode, Signal, Step, Verdict } from "../types.ts";
+import type { Palette, Param, PolicyDocument, PolicyNode, Signal, Step } from "../types.ts";
+import { verdicts } from "../words.ts";
 import { rules } from "./edit.ts";
-
-export const verdictWords: Record<Verdict, string> = { allow: "Let through", step_up: "Ask for a face", deny: "Refuse" };
 
 export const opWords: Record<NonNullable<PolicyNode["op"]>, string> = {
   any: "Any of these holds",
@@ -83,7 +82,7 @@ export function plain(document: PolicyDocument, palette: Palette, node: PolicyNo
     case "combine":
       return node.how === "max" ? "Highest of the points" : "Sum of the points";
     case "decide":
-      return node.decision ? verdictWords[node.decision] : "Decision";
+      return node.decision ? verdicts[node.decision] : "Decision";
     default:
       return node.id;
   }
