@@ -21,6 +21,12 @@ const (
 	CodeUpstream        Code = "upstream"    // 1Kosmos answered something we cannot use
 	CodeUnavailable     Code = "unavailable" // something we need is not there right now
 	CodeInternal        Code = "internal"
+
+	// Of door B, whose protocols have words for them.
+	CodeLoginRequired Code = "login_required"                    // nobody is signed in, and nothing may be shown
+	CodeInteraction   Code = "interaction_required"              // somebody would have to do something, and nothing may be shown
+	CodeUnmet         Code = "unmet_authentication_requirements" // the assurance that was asked for was not reached
+	CodeDenied        Code = "access_denied"                     // the person did not come through, or would not
 )
 
 // Error is the one error type that crosses rooms. Message is safe to show to

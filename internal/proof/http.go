@@ -9,7 +9,7 @@ func (c Code) HTTPStatus() int {
 		return http.StatusBadRequest
 	case CodeUnauthenticated:
 		return http.StatusUnauthorized
-	case CodeForbidden:
+	case CodeForbidden, CodeLoginRequired, CodeInteraction, CodeUnmet, CodeDenied:
 		return http.StatusForbidden
 	case CodeNotFound:
 		return http.StatusNotFound
