@@ -33,13 +33,24 @@ CGO_ENABLED=0 go vet ./...
 CGO_ENABLED=0 go test ./internal/engine/...
 go test -count=1 ./test/nocgo
 
-step "Go tests with the race detector"
 export KOSMOSCOPE_REQUIRE_MODELS=1 KOSMOSCOPE_MODELS="$PWD/bin/models" KOSMOSCOPE_MODEL_PACKAGES="$PWD/models/node_modules"
-go test -race -timeout 20m ./...
 
-step "with the networks, what takes too long under the race detector"
-go test -timeout 20m -run 'Takeover|ForReal|Real|Gate|Actions|Covered|Portrait|Conditions|Agreement|Capture|ProfileDecides|Printed' ./internal/sandbox/kosmos ./internal/engine/...
-go test -count=1 ./internal/engine/barcode
+# What computes and shares nothing takes the race detector ten times as long and gives it
+# nothing to find: of that, the tests with several callers at once. What runs whole
+# programs has them fall behind when it shares the machine, so it goes alone, later.
+arithmetic='internal/engine(/(barcode|face|models|mrz))?|internal/specimen'
+programs='test/(cli|whole|federation|hooks)'
+
+step "Go tests with the race detector"
+go list ./... | grep -vE "/($arithmetic|$programs)\$" | xargs go test -race -timeout 20m
+go list ./... | grep -E "/($arithmetic)\$" | xargs go test -race -timeout 20m -run 'Concurrent|Cancel|Close|Waits|Memory'
+
+step "what computes"
+go list ./... | grep -E "/($arithmetic|internal/sandbox/kosmos)\$" | xargs go test -timeout 20m
+
+step "whole programs, one package at a time"
+go test -race -timeout 20m ./test/whole
+for p in $(go list ./... | grep -E "/($programs)\$" | grep -v /test/whole); do go test -timeout 20m "$p"; done
 
 step "in a real browser"
 scripts/e2e.sh

@@ -24,7 +24,7 @@ import (
 func (b *bridge) risks(keys journey.Vault) (*decide.Service, error) {
 	var err error
 	if b.atlas, err = geo.OpenAtlas(geo.AtlasOptions{
-		CityFile: b.cfg.Geo.City, ASFile: b.cfg.Geo.AS, AnonymiserFile: b.cfg.Geo.Anonymisers, Logger: b.log,
+		CityFile: b.cfg.Geo.City, ASFile: b.cfg.Geo.AS, AnonymiserFile: b.cfg.Geo.Anonymisers, WithoutTables: b.cfg.Geo.WithoutTables, Logger: b.log,
 	}); err != nil {
 		return nil, hint(fmt.Errorf("geo: %w", err), "see geo in docs/configuration.md")
 	}

@@ -62,6 +62,8 @@ type Geo struct {
 	City        string `yaml:"city"`        // MaxMind format
 	AS          string `yaml:"as"`          // MaxMind format
 	Anonymisers string `yaml:"anonymisers"` // text: a network a line, and what it is called
+	// WithoutTables leaves the program's own tables alone: what no file tells is not known.
+	WithoutTables bool `yaml:"without_tables"`
 }
 
 // Console is the operator's pages, below PUBLIC_URL/console/.

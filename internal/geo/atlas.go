@@ -26,6 +26,9 @@ type AtlasOptions struct {
 	// AnonymiserFile is a text list (README.md says how it is written), or a file in MaxMind's
 	// format, laid out as GeoIP2 Anonymous IP or Anonymous Plus.
 	AnonymiserFile string
+	// WithoutTables leaves the tables of the program alone, which take some 50 MB: what no
+	// file tells is then not known.
+	WithoutTables bool
 
 	Now    func() time.Time // default: time.Now
 	Logger *slog.Logger     // default: slog.Default()
@@ -44,6 +47,7 @@ type AtlasOptions struct {
 type Atlas struct {
 	now    func() time.Time
 	logger *slog.Logger
+	tables bool // those of the program count where there is no file
 
 	city     *watched[*database]
 	as       *watched[*database]
@@ -66,7 +70,7 @@ type anonymisers struct {
 // error here, which names the file. What is in a file is checked whole, which takes
 // about a second for 100 MB.
 func OpenAtlas(o AtlasOptions) (*Atlas, error) {
-	a := &Atlas{now: o.Now, logger: o.Logger}
+	a := &Atlas{now: o.Now, logger: o.Logger, tables: !o.WithoutTables}
 	if a.now == nil {
 		a.now = time.Now
 	}
@@ -132,7 +136,7 @@ func (a *Atlas) Locate(addr netip.Addr) Location {
 				l.Place, l.HasPlace = p, true
 			}
 		}
-	} else {
+	} else if a.tables {
 		l.Place, l.HasPlace = embedded().lookup(addr)
 	}
 	var as AS
@@ -142,7 +146,7 @@ func (a *Atlas) Locate(addr netip.Addr) Location {
 				as, l.HasAS = n, true
 			}
 		}
-	} else {
+	} else if a.tables {
 		as, l.HasAS = embeddedNetworks().lookup(addr)
 	}
 	l.ASN, l.ASName = as.Number, as.Name
@@ -171,10 +175,10 @@ func (h *anonymisers) find(a netip.Addr) (label string, listed bool) {
 // Warm reads the tables of the program that this atlas needs, so that no lookup has to
 // wait for it: about half a second of one core.
 func (a *Atlas) Warm() {
-	if a.city == nil {
+	if a.city == nil && a.tables {
 		embedded()
 	}
-	if a.as == nil {
+	if a.as == nil && a.tables {
 		embeddedNetworks()
 	}
 }
@@ -214,14 +218,14 @@ func (a *Atlas) Sources() []Source {
 	if a.city != nil {
 		d := a.city.get()
 		add(AboutPlaces, FromOperator, d.date(), d.credit())
-	} else {
+	} else if a.tables {
 		t := embedded()
 		add(AboutPlaces, FromProgram, t.Date(), Credit{t.Attribution(), t.AttributionURL()})
 	}
 	if a.as != nil {
 		d := a.as.get()
 		add(AboutNetworks, FromOperator, d.date(), d.credit())
-	} else {
+	} else if a.tables {
 		n := embeddedNetworks()
 		add(AboutNetworks, FromProgram, n.Date(), n.Credits()...)
 	}

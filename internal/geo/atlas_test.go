@@ -76,6 +76,19 @@ func TestAtlasOfTheProgram(t *testing.T) {
 }
 
 // The licences want these named.
+// What takes memory may be left out; then nothing is known.
+func TestWithoutTables(t *testing.T) {
+	t.Parallel()
+	a := open(t, geo.AtlasOptions{WithoutTables: true})
+	a.Warm()
+	if l := a.Locate(netip.MustParseAddr("8.8.8.8")); !l.Public || l.HasPlace || l.HasAS {
+		t.Errorf("without tables: %+v", l)
+	}
+	if s := a.Sources(); len(s) != 0 {
+		t.Errorf("sources without tables: %v", s)
+	}
+}
+
 func TestSourcesOfTheProgram(t *testing.T) {
 	t.Parallel()
 	var got []string

@@ -149,7 +149,7 @@ func TestTroubleOnTheWayToASession(t *testing.T) {
 	for name, path := range map[string]string{"community": pathCommunity, "directory": pathDirectory, "key": pathKeys, "create": pathCreate} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, plan{timeout: "1s"})
+			w := newWorld(t, plan{timeout: "2s"})
 			type waiting struct {
 				name string
 				started
@@ -211,7 +211,7 @@ func TestTroubleWithTheResult(t *testing.T) {
 	}{"temporary 1": {true, 0}, "temporary 2": {true, 1}, "permanent 1": {false, 0}, "permanent 2": {false, 1}} { // in parts, to be quicker
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, plan{timeout: "1s"})
+			w := newWorld(t, plan{timeout: "2s"})
 			away := func(rw http.ResponseWriter, _ *http.Request, _ http.Handler) {
 				rw.WriteHeader(http.StatusServiceUnavailable)
 			}
@@ -340,7 +340,7 @@ func TestPollWaitsAsLongAsItIsTold(t *testing.T) {
 // be told, that costs the level and never the verdict.
 func TestTroubleWithTheLevel(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, plan{timeout: "1s"})
+	w := newWorld(t, plan{timeout: "2s"})
 	const path = "/api/r1/community/default/userid/ada/ial"
 	s, p := w.start(fields{"user_identifier": "ada"}), w.person()
 	w.proxy.set(path, func(http.ResponseWriter, *http.Request, http.Handler) { panic(http.ErrAbortHandler) })

@@ -30,7 +30,7 @@ func general(t *testing.T) (all []trouble) {
 // leaves nothing behind.
 func TestTroubleOnTheWayToAChallenge(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, plan{timeout: "1s", limits: roomy})
+	w := newWorld(t, plan{timeout: "2s", limits: roomy})
 	const user = "trouble.start@example.com"
 	w.enrolled(user)
 	open := func() int { return len(w.sql("SELECT id FROM challenges")) }
@@ -65,7 +65,7 @@ func TestTroubleWithTheAnswer(t *testing.T) {
 	for _, temporary := range []bool{true, false} {
 		t.Run(fmt.Sprintf("temporary %v", temporary), func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, plan{timeout: "1s", limits: roomy})
+			w := newWorld(t, plan{timeout: "2s", limits: roomy})
 			const user = "trouble.answer@example.com"
 			w.enrolled(user)
 			for _, f := range general(t) {

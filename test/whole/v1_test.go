@@ -12,7 +12,7 @@ import (
 func TestV1Profile(t *testing.T) {
 	t.Parallel()
 	const create, status = "/v1/verify/sessions", "/v1/verify/sessions/"
-	w := newWorld(t, plan{profile: "v1", timeout: "1s"})
+	w := newWorld(t, plan{profile: "v1", timeout: "2s"})
 
 	// There is nothing to choose on our page: this profile takes several documents.
 	s, p := w.start(fields{"document_types": []string{"passport", "id_card"}, "user_identifier": "ada", "callback_url": w.url + "/"}), w.person()
