@@ -3,6 +3,7 @@ package connector
 import (
 	"github.com/kosmoscope/kosmoscope/internal/journey"
 	"github.com/kosmoscope/kosmoscope/internal/proof"
+	"github.com/kosmoscope/kosmoscope/internal/proof/ida"
 )
 
 // startAnswer is what node "1Kosmos IDV" returns.
@@ -16,19 +17,19 @@ type startAnswer struct {
 // resultAnswer is what node "1Kosmos IDV Result" returns. Every member is always
 // there; null means that there is nothing to say.
 type resultAnswer struct {
-	SessionID      *string           `json:"session_id" format:"uuid" doc:"The verification; null when it is unknown."`
-	Status         string            `json:"status" enum:"pending,verified,failed,expired,abandoned,error" doc:"Only verified lets a person in. pending: ask again. The others never change, but error may."`
-	Reason         *proof.Reason     `json:"reason" doc:"Why it is not verified, or what is in the way while pending; docs/reasons.md lists all."`
-	IALLevel       *string           `json:"ial_level" enum:"IAL1,IAL2,IAL3" doc:"Identity assurance level, only where 1Kosmos or an explicit rule in configuration says so."`
-	IALSource      *string           `json:"ial_source" doc:"Who said so: 1kosmos_session, 1kosmos_ial or policy:NAME."`
-	IALExpiresAt   *string           `json:"ial_expires_at" format:"date-time" doc:"Until when the level holds, if it ends."`
-	VerifiedClaims *verifiedClaims   `json:"verified_claims" doc:"OpenID Identity Assurance 1.0; only when verified."`
-	Claims         *proof.Claims     `json:"claims" doc:"The same claims, flat, for templates that cannot reach deep; only when verified and only what this caller may see."`
-	Checks         []proof.Check     `json:"checks" nullable:"false" doc:"What was tested, with score and threshold where the source gave them."`
-	DocumentType   *string           `json:"document_type" enum:"passport,id_card,drivers_license" doc:"Which document the person chose."`
-	Enrolled       *bool             `json:"enrolled" doc:"Whether the face is kept for LiveID step-ups from now on, if the source says so; only when verified."`
-	CompletedAt    *string           `json:"completed_at" format:"date-time" doc:"When the verification ended."`
-	Metadata       map[string]string `json:"metadata" doc:"What the caller sent along."`
+	SessionID      *string             `json:"session_id" format:"uuid" doc:"The verification; null when it is unknown."`
+	Status         string              `json:"status" enum:"pending,verified,failed,expired,abandoned,error" doc:"Only verified lets a person in. pending: ask again. The others never change, but error may."`
+	Reason         *proof.Reason       `json:"reason" doc:"Why it is not verified, or what is in the way while pending; docs/reasons.md lists all."`
+	IALLevel       *string             `json:"ial_level" enum:"IAL1,IAL2,IAL3" doc:"Identity assurance level, only where 1Kosmos or an explicit rule in configuration says so."`
+	IALSource      *string             `json:"ial_source" doc:"Who said so: 1kosmos_session, 1kosmos_ial or policy:NAME."`
+	IALExpiresAt   *string             `json:"ial_expires_at" format:"date-time" doc:"Until when the level holds, if it ends."`
+	VerifiedClaims *ida.VerifiedClaims `json:"verified_claims" doc:"OpenID Identity Assurance 1.0; only when verified."`
+	Claims         *proof.Claims       `json:"claims" doc:"The same claims, flat, for templates that cannot reach deep; only when verified and only what this caller may see."`
+	Checks         []proof.Check       `json:"checks" nullable:"false" doc:"What was tested, with score and threshold where the source gave them."`
+	DocumentType   *string             `json:"document_type" enum:"passport,id_card,drivers_license" doc:"Which document the person chose."`
+	Enrolled       *bool               `json:"enrolled" doc:"Whether the face is kept for LiveID step-ups from now on, if the source says so; only when verified."`
+	CompletedAt    *string             `json:"completed_at" format:"date-time" doc:"When the verification ended."`
+	Metadata       map[string]string   `json:"metadata" doc:"What the caller sent along."`
 }
 
 // stepUpAnswer is what node "1Kosmos LiveID Step-Up" returns. Every member is
@@ -103,7 +104,7 @@ func resultOf(view journey.ResultView) resultAnswer {
 	out.IALLevel, out.IALSource = opt(v.IALLevel), opt(v.IALSource)
 	out.IALExpiresAt = opt(timestamp(v.IALExpiresAt))
 	out.Enrolled = o.Enrolled
-	out.VerifiedClaims = verifiedClaimsOf(v, o)
+	out.VerifiedClaims = ida.Of(v, o)
 	if o.Claims != (proof.Claims{}) {
 		out.Claims = &o.Claims
 	}

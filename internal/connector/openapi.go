@@ -277,8 +277,7 @@ func schemaName(t reflect.Type, hint string) string {
 	names := map[string]string{
 		"startAnswer": "Verification", "resultAnswer": "Result", "healthAnswer": "Health", "problem": "Problem",
 		"stepUpAnswer": "Challenge", "stepUpResultAnswer": "ChallengeResult", "riskAnswer": "Decision", "outcomeAnswer": "DecisionOutcome",
-		"verifiedClaims": "VerifiedClaims", "verification": "VerifiedClaimsVerification", "idaClaims": "VerifiedClaimsClaims",
-		"evidence": "Evidence", "checkDetail": "CheckDetail", "documentDetails": "DocumentDetails", "issuer": "Issuer",
+		"Verification": "VerifiedClaimsVerification", "PersonClaims": "VerifiedClaimsClaims", // of package ida
 	}
 	if n := names[t.Name()]; n != "" {
 		return n

@@ -74,6 +74,10 @@ type ChallengeRequest struct {
 	UserIdentifier string `json:"user_identifier"`
 	ReasonCode     string `json:"reason_code,omitempty"` // why the caller asks, e.g. new_device
 	Transaction    string `json:"transaction,omitempty"` // shown to the person
+	// Discreet is for a request out of a browser: that there is no such user, or none who
+	// is enrolled, must not show. Where the backend can, the challenge opens all the same,
+	// and nobody can answer it.
+	Discreet bool `json:"discreet,omitempty"`
 }
 
 // StepUpSession is one session at 1Kosmos. All of it is a secret: the URL lets
@@ -86,6 +90,9 @@ type StepUpSession struct {
 	Secret   []byte            `json:"secret,omitempty"`   // of the backend's own
 	State    string            `json:"state,omitempty"`    // the browser, where it is sent back to us, must bring this along
 	Returned map[string]string `json:"returned,omitempty"` // what it brought
+	// Nobody: there is no such user, or one who cannot be challenged. Whoever answers is
+	// somebody else.
+	Nobody bool `json:"nobody,omitempty"`
 }
 
 // Verdict is what a finished challenge learned.

@@ -90,6 +90,7 @@ type Caller struct {
 	Liveness      []LivenessMode // modes it may ask for; LivenessNone only if listed
 	Claims        []string       // names of claims it may see
 	ExternalAuth  []Node         // nodes that it may begin a round trip through External Authentication with
+	ConsentText   string         // a sentence of its own, shown where people are asked; may be empty
 }
 
 // AuditRecord says who did what to what. It never holds personal data.

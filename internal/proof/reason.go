@@ -86,6 +86,10 @@ const (
 const (
 	ReasonDescopeUnavailable Reason = "descope_unavailable" // no answer, or none that says what came of it
 	ReasonDescopeRefused     Reason = "descope_refused"     // it said no
+
+	// Door B could not say what was asked for.
+	ReasonAssuranceUnmet Reason = "assurance_unmet" // an essential authentication context does not hold
+	ReasonNobodyKnown    Reason = "nobody_known"    // nothing may be shown, and no session of this browser will do
 )
 
 // What the person or time did.
@@ -132,6 +136,7 @@ func Reasons() []Reason {
 		ReasonUpstreamUnavailable, ReasonUpstreamTimeout, ReasonUpstreamAuth, ReasonUpstreamRejected,
 		ReasonUpstreamRateLimited, ReasonUpstreamMalformed, ReasonUpstreamCiphertext, ReasonUpstreamUnknown,
 		ReasonDescopeUnavailable, ReasonDescopeRefused,
+		ReasonAssuranceUnmet, ReasonNobodyKnown,
 		ReasonDeclined, ReasonAbandoned, ReasonTimeLimit, ReasonLinkUsed, ReasonLinkEnded, ReasonLinkPart, ReasonErased, ReasonDataPurged,
 		ReasonInvalidRequest, ReasonUnauthenticated, ReasonSignature, ReasonReplay, ReasonNotAllowed, ReasonUnknownSession,
 		ReasonIdempotencyConflict, ReasonRateLimited, ReasonTooLarge, ReasonUnavailable, ReasonInternal,
