@@ -269,7 +269,7 @@ func (s *Service) show(v *proof.Verification, subject *proof.Subject, browser st
 	}
 	caller, _ := s.Callers(v.Tenant, v.Caller)
 	h := HandoffView{
-		ID: v.ID, Application: caller.Application, Status: v.Status, Reason: v.Reason,
+		ID: v.ID, Application: caller.Application, ConsentText: caller.ConsentText, Status: v.Status, Reason: v.Reason,
 		DocumentTypes: v.DocumentTypes, DocumentType: v.DocumentType, ChoiceNeeded: tenant.Upstream.ChoiceNeeded(),
 		Liveness: v.Liveness, ReturnURL: returnURL(v), ExpiresAt: v.ExpiresAt,
 		Phone: sameHash(v.Link.PhoneHash, browser), HandedOver: v.Link.PhoneHash != nil,

@@ -409,7 +409,7 @@ func (s *Service) Result(ctx context.Context, c proof.Caller, id, userIdentifier
 		if view.Outcome, err = s.outcome(subject, v); err != nil {
 			return ResultView{}, err
 		}
-		view.Outcome.Claims = visible(view.Outcome.Claims, c.Claims)
+		view.Outcome.Claims = Visible(view.Outcome.Claims, c.Claims)
 	}
 	if !slices.Contains(c.Claims, "document_type") {
 		view.Verification.DocumentType = ""
@@ -424,8 +424,8 @@ func (s *Service) Result(ctx context.Context, c proof.Caller, id, userIdentifier
 // expired, whatever became of its job.
 const overdue = 10 * time.Minute
 
-// visible keeps the claims on the allow-list. Names are those of the JSON form.
-func visible(c proof.Claims, allowed []string) proof.Claims {
+// Visible keeps the claims on the allow-list. Names are those of the JSON form.
+func Visible(c proof.Claims, allowed []string) proof.Claims {
 	keep := func(name, value string) string {
 		if slices.Contains(allowed, name) {
 			return value

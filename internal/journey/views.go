@@ -37,6 +37,7 @@ type ResultView struct {
 type HandoffView struct {
 	ID            string
 	Application   string // who asks
+	ConsentText   string // a sentence of its own; may be empty
 	MaskedAccount string // for which account; empty when the caller named none
 	Status        proof.Status
 	Reason        proof.Reason

@@ -40,6 +40,7 @@ type frame struct {
 	Token                     string
 
 	Application, MaskedAccount string
+	ConsentText                string // a sentence of the application's own; may be empty
 	Status                     string
 	Reason                     proof.Reason
 	Message, Heading           string

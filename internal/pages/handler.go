@@ -50,10 +50,11 @@ type site struct {
 	css, js string // addresses with the content's hash
 }
 
-// New returns the handler for everything below /v/, /c/ and /p/. It panics when
+// New returns the site: the handler for everything below /v/, /c/ and /p/, and the pages
+// without a link. It panics when
 // Proofing is missing or PublicURL is not an http or https origin, which is a
 // mistake in the program: configuration is checked before.
-func New(o Options) http.Handler {
+func New(o Options) *Site {
 	origin, err := url.Parse(o.PublicURL)
 	if o.Proofing == nil || err != nil || !web(o.PublicURL) || strings.Trim(origin.Path, "/") != "" {
 		panic("pages: New needs Proofing, and PublicURL as an http or https origin")
@@ -88,7 +89,7 @@ func New(o Options) http.Handler {
 	if o.Challenges != nil {
 		s.challenge(mux)
 	}
-	return Guard(contentPolicy, mux)
+	return newSite(s, Guard(contentPolicy, mux))
 }
 
 const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; " +

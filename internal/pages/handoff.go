@@ -165,7 +165,7 @@ func (h handoff) content(v journey.HandoffView, browser string) *handoffContent 
 	c := &handoffContent{
 		frame: frame{
 			Step: handoffStep(v), Home: "/v/" + v.ID, Token: formToken(v.ID, browser), Follow: !v.Status.Terminal(),
-			Application: v.Application, MaskedAccount: v.MaskedAccount,
+			Application: v.Application, MaskedAccount: v.MaskedAccount, ConsentText: v.ConsentText,
 			Status: string(v.Status), Reason: v.Reason, Message: handoffMessage(v),
 			Processor: h.Processor, Phone: v.Phone,
 		},

@@ -37,6 +37,18 @@ var text = map[string]string{
 	"status.phone":   "Waiting for your phone.",
 	"status.trouble": "We have trouble hearing from the verification service. Keep this page open, it keeps trying.",
 
+	"ask.title":         "Verify your identity",
+	"ask.heading":       "wants to recognise you",
+	"ask.heading.level": "wants to be certain who you are",
+	"ask.who":           "Your account there",
+	"ask.hint":          "The name or e-mail address that you sign in with. It is not told to anybody unless your face is recognised.",
+	"ask.face":          "Show my face",
+	"ask.face.note":     "If you have shown your document before, and agreed to be recognised.",
+	"ask.document":      "Show a document and my face",
+	"ask.document.note": "About two minutes, with your passport, identity card or driving licence.",
+	"ask.stop":          "No, take me back",
+	"ask.nowhere":       "There is no way back from here. Close this page, and go back to the application.",
+
 	"consent.heading":    "asks you to verify your identity",
 	"consent.intro":      "It takes about two minutes. Have your document at hand.",
 	"consent.warning":    "Go on only if you started this yourself at",
@@ -294,6 +306,8 @@ var sentences = map[proof.Reason]Sentence{
 
 	proof.ReasonDescopeUnavailable: {"The application does not answer right now, so we cannot take you back yet.", "Wait a moment, then try again."},
 	proof.ReasonDescopeRefused:     {"The application does not wait for you any more, so we cannot take you back.", "Go back to the application and start again."},
+	proof.ReasonAssuranceUnmet:     {"The application asks for more certainty about you than could be reached.", "Go back to the application; it can tell you which other ways there are."},
+	proof.ReasonNobodyKnown:        {"This browser has not been recognised lately.", "Go back to the application and sign in."},
 
 	proof.ReasonDeclined:   {"You chose not to be verified. Nothing was decided about you.", "If you change your mind, start again in the application."},
 	proof.ReasonAbandoned:  {"The verification was stopped before it was complete.", "Start again in the application when you are ready."},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/kosmoscope/kosmoscope/blockid"
@@ -47,7 +48,9 @@ func (u *UWL) Open(ctx context.Context, r journey.OpenStepUp) (journey.OpenedSte
 	if err != nil {
 		return journey.OpenedStepUp{}, err
 	}
-	if err := eligible(ctx, client, r.Request.UserIdentifier); err != nil {
+	err = eligible(ctx, client, r.Request.UserIdentifier)
+	nobody := err != nil && r.Request.Discreet && slices.Contains([]proof.Reason{proof.ReasonUserUnknown, proof.ReasonUserNotEnrolled, proof.ReasonUserDisabled}, proof.ReasonOf(err))
+	if err != nil && !nobody {
 		return journey.OpenedStepUp{}, err
 	}
 	ends := u.now().Add(u.ttl) // from before the call, so never later than the service's own
@@ -56,7 +59,7 @@ func (u *UWL) Open(ctx context.Context, r journey.OpenStepUp) (journey.OpenedSte
 		return journey.OpenedStepUp{}, translateOpen(err)
 	}
 	return journey.OpenedStepUp{
-		StepUpSession: proof.StepUpSession{ID: s.ID, URL: s.URL, Scan: true, Secret: keySecret(s.Key)},
+		StepUpSession: proof.StepUpSession{ID: s.ID, URL: s.URL, Scan: true, Secret: keySecret(s.Key), Nobody: nobody},
 		Ends:          ends,
 	}, nil
 }
@@ -86,7 +89,7 @@ func (u *UWL) Poll(ctx context.Context, p journey.PollStepUp) (journey.StepUpPro
 	case blockid.StatusExpired:
 		return sessionOver, nil
 	case blockid.StatusSuccess:
-		if !a.Belongs {
+		if !a.Belongs || p.Nobody {
 			return someoneElse, nil
 		}
 		x, broken := readExtension(a.User)
