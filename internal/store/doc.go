@@ -1,7 +1,8 @@
 // Package store keeps the domain in one SQL database: SQLite in the one binary,
-// PostgreSQL when scaled. It implements journey.Store, decide.Store and jobs.Queue,
-// once for both; what differs between the two (how a transaction is had, two words of
-// SQL, which error means what) is in sqlite.go and postgres.go.
+// PostgreSQL when scaled. It implements journey.Store, decide.Store, console.Store,
+// federation.Store and jobs.Queue, once for both; what differs between the two (how a
+// transaction is had, two words of SQL, which error means what) is in sqlite.go and
+// postgres.go.
 // internal/store/storetest is the suite that holds both to the contract.
 //
 // SQLite runs in WAL mode with synchronous=FULL. One goroutine owns the one

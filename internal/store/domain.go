@@ -55,6 +55,9 @@ func (t *tx) EraseSubject(tenant, id string, when time.Time) error {
 	if err := t.later(`UPDATE risk_decisions SET sealed_record = NULL, readable = FALSE WHERE tenant = $1 AND subject = $2`, tenant, id); err != nil {
 		return err // how a decision ended may still be stored: that brings no record back
 	}
+	if err := t.eraseFederation(tenant, id, when); err != nil {
+		return err
+	}
 	return t.DropHistory(tenant, id)
 }
 

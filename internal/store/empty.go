@@ -10,7 +10,8 @@ func (s *Store) Empty(ctx context.Context) (bool, error) {
 	err := s.db.read(ctx, func(t *tx) error {
 		empty = true
 		return t.query(func(row) error { empty = false; return nil },
-			"SELECT 1 FROM subjects UNION ALL SELECT 1 FROM secrets LIMIT 1")
+			`SELECT 1 FROM subjects UNION ALL SELECT 1 FROM secrets
+			UNION ALL SELECT 1 FROM federation_keys UNION ALL SELECT 1 FROM federation_pushed LIMIT 1`)
 	})
 	return empty, err
 }

@@ -1,6 +1,6 @@
 // Package storetest is the contract that every database behind internal/store
-// keeps: what journey.Store, journey.Tx, decide.Store, decide.Tx and jobs.Queue
-// promise, as tests.
+// keeps: what journey.Store, journey.Tx, decide.Store, decide.Tx, federation.Store,
+// federation.Tx and jobs.Queue promise, as tests.
 package storetest
 
 import (
@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/kosmoscope/kosmoscope/internal/federation"
 	"github.com/kosmoscope/kosmoscope/internal/jobs"
 	"github.com/kosmoscope/kosmoscope/internal/journey"
 	"github.com/kosmoscope/kosmoscope/internal/proof"
@@ -27,6 +28,7 @@ import (
 type Store interface {
 	journey.Store
 	decide.Store
+	federation.Store
 	jobs.Queue
 	Close() error
 }
@@ -92,6 +94,26 @@ func Run(t *testing.T, fresh func(*testing.T) Opener) {
 		"LoginsAtOnce":          testLoginsAtOnce,
 		"RiskText":              testRiskText,
 		"RiskTransactions":      testRiskTransactions,
+
+		"FederationSessions":       testFederationSessions,
+		"Grants":                   testGrants,
+		"GrantFamilies":            testGrantFamilies,
+		"RedeemedOnce":             testRedeemedOnce,
+		"RefreshAgainstRevocation": testRefreshAgainstRevocation,
+		"Uses":                     testUses,
+		"UsedOnce":                 testUsedOnce,
+		"Pushed":                   testPushed,
+		"PushedUsedOnce":           testPushedUsedOnce,
+		"FederationClients":        testFederationClients,
+		"ClientsAtOnce":            testClientsAtOnce,
+		"FederationKeys":           testFederationKeys,
+		"KeysAtOnce":               testKeysAtOnce,
+		"PurgeFederation":          testPurgeFederation,
+		"PurgeFederationInParts":   testPurgeFederationInParts,
+		"EveryFederationField":     testEveryFederationField,
+		"EraseFederation":          testEraseFederation,
+		"EraseAgainstGrants":       testEraseAgainstGrants,
+		"FederationTransactions":   testFederationTransactions,
 	}
 	for _, name := range slices.Sorted(keysOf(tests)) {
 		t.Run(name, func(t *testing.T) { tests[name](t, fresh(t)) })
