@@ -15,7 +15,7 @@ import (
 )
 
 type demoCmd struct {
-	PortBase  int    `default:"7080" help:"First of the five ports used on loopback: bridge, local 1Kosmos, engine, local Descope, shop."`
+	PortBase  int    `default:"7080" help:"First of the six ports used on loopback: bridge, local 1Kosmos, engine, local Descope, shop, and one for a relying party of your own."`
 	Data      string `default:"var/demo" type:"path" help:"Folder for everything that is kept."`
 	ReadyFile string `type:"path" help:"Write this file (JSON: addresses and credentials) once all is up."`
 	Models    string `type:"path" env:"KOSMOSCOPE_MODELS" help:"Folder of the checked models (default: models beside the program)."`

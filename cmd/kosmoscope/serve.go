@@ -21,6 +21,8 @@ import (
 	"github.com/kosmoscope/kosmoscope/internal/connector"
 	"github.com/kosmoscope/kosmoscope/internal/console"
 	"github.com/kosmoscope/kosmoscope/internal/descope"
+	"github.com/kosmoscope/kosmoscope/internal/federation"
+	"github.com/kosmoscope/kosmoscope/internal/federation/keys"
 	"github.com/kosmoscope/kosmoscope/internal/geo"
 	"github.com/kosmoscope/kosmoscope/internal/jobs"
 	"github.com/kosmoscope/kosmoscope/internal/journey"
@@ -64,6 +66,9 @@ type bridge struct {
 	atlas   *geo.Atlas
 	risk    *decide.Service
 	console *console.Console // nil: none
+
+	federation *federation.Service
+	keys       *keys.Service
 }
 
 func (b *bridge) close() {
@@ -107,9 +112,10 @@ func (b *bridge) connect(ctx context.Context) error {
 		b.log.Warn("a proxy is in front, and trusted_proxies does not name it: everybody seems to come from one network, and limits for networks hold for all together")
 	}
 	options := journey.Options{
-		Store: b.store, Vault: keys, Callers: b.callers.Caller, PublicURL: b.cfg.PublicURL,
+		Store: b.store, Vault: keys, Callers: b.caller, PublicURL: b.cfg.PublicURL,
 		ConsentVersion: pages.ConsentVersion, Wake: b.runner.Wake, Logger: b.log, OnVerdict: decide.JobVerdict,
 	}
+	ups := map[string]journey.Upstream{}
 	for i := range b.cfg.Tenants {
 		t := &b.cfg.Tenants[i]
 		up, face, err := b.upstream(t)
@@ -117,6 +123,7 @@ func (b *bridge) connect(ctx context.Context) error {
 			return fmt.Errorf("tenant %q: %w", t.ID, err)
 		}
 		ours := tenant(t, up, face)
+		ups[t.ID] = up
 		if t.Descope != nil {
 			if ours.External, err = external(t.Descope); err != nil {
 				return fmt.Errorf("tenant %q: descope: %w", t.ID, err)
@@ -128,6 +135,9 @@ func (b *bridge) connect(ctx context.Context) error {
 	if b.risk, err = b.risks(keys); err != nil {
 		return err
 	}
+	if err := b.federations(keys, ups); err != nil {
+		return err
+	}
 	for kind, handler := range b.journey.Handlers() {
 		b.runner.Handle(kind, handler)
 	}
@@ -135,6 +145,14 @@ func (b *bridge) connect(ctx context.Context) error {
 		b.runner.Handle(kind, handler)
 	}
 	return b.checkKey(ctx)
+}
+
+// caller finds who may call: a client of ours in the configuration, or one of door B.
+func (b *bridge) caller(tenant, id string) (proof.Caller, bool) {
+	if c, ok := b.callers.Caller(tenant, id); ok {
+		return c, true
+	}
+	return b.federation.Caller(tenant, id)
 }
 
 // checkKey sees that the master key is the one that the store was begun with: a
@@ -357,6 +375,7 @@ func (b *bridge) handler() (http.Handler, error) {
 	for _, path := range []string{"/v/", "/c/", "/p/"} {
 		mux.Handle(path, site)
 	}
+	b.mountFederation(mux, site)
 	b.mountConsole(mux)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -395,6 +414,9 @@ func (b *bridge) serve(ctx context.Context) error {
 		debug.FreeOSMemory() // unpacking takes several times what is kept
 	}()
 	if err := b.risk.Begin(ctx); err != nil {
+		return err
+	}
+	if err := b.firstKeys(ctx); err != nil {
 		return err
 	}
 	work, stop := context.WithCancel(ctx)

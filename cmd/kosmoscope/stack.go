@@ -36,13 +36,16 @@ type stack struct {
 }
 
 // ports are taken from a base, so that two stacks do not meet.
-type ports struct{ Bridge, Kosmos, Engine, Descope, Shop int }
+// Party is where nothing of ours listens: relying parties that people try things with.
+type ports struct{ Bridge, Kosmos, Engine, Descope, Shop, Party int }
 
-func portsFrom(base int) ports { return ports{base, base + 1, base + 2, base + 3, base + 4} }
+func portsFrom(base int) ports {
+	return ports{base, base + 1, base + 2, base + 3, base + 4, base + 5}
+}
 
 // freePorts asks the system for them.
 func freePorts() (p ports, err error) {
-	for _, port := range []*int{&p.Bridge, &p.Kosmos, &p.Engine, &p.Descope, &p.Shop} {
+	for _, port := range []*int{&p.Bridge, &p.Kosmos, &p.Engine, &p.Descope, &p.Shop, &p.Party} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			return p, err
@@ -58,6 +61,7 @@ func freePorts() (p ports, err error) {
 type secrets struct {
 	License, V1Token, OAuthSecret, ConnectorToken, HMACToken, HMACSecret string
 	DescopeToken, DescopeHMAC, ManagementKey                             string // of what the local Descope runs
+	ProofingClient, LiveIDClient, DemoClient, StillClient                string // of relying parties
 }
 
 func (s *stack) readSecrets() error {
@@ -65,6 +69,8 @@ func (s *stack) readSecrets() error {
 		"license.key": &s.secrets.License, "v1.token": &s.secrets.V1Token, "oauth.secret": &s.secrets.OAuthSecret, "connector.token": &s.secrets.ConnectorToken,
 		"connector-hmac.token": &s.secrets.HMACToken, "connector-hmac.secret": &s.secrets.HMACSecret,
 		"descope.token": &s.secrets.DescopeToken, "descope-hmac.secret": &s.secrets.DescopeHMAC, "descope-management.key": &s.secrets.ManagementKey,
+		"client-proofing.secret": &s.secrets.ProofingClient, "client-liveid.secret": &s.secrets.LiveIDClient,
+		"client-demo.secret": &s.secrets.DemoClient, "client-still.secret": &s.secrets.StillClient,
 	} {
 		b, err := os.ReadFile(s.path(name))
 		if errors.Is(err, fs.ErrNotExist) {
@@ -88,7 +94,9 @@ type ready struct {
 	ConnectorHMAC readyConnector `json:"connector_hmac"`
 	Kosmos        readyKosmos    `json:"kosmos"`
 	EngineURL     string         `json:"engine_url"`
-	Data          string         `json:"data"`
+
+	Federation readyFederation `json:"federation"`
+	Data       string          `json:"data"`
 
 	// Where the demo runs them.
 	Descope *readyDescope `json:"descope,omitempty"`
@@ -100,6 +108,22 @@ type readyDescope struct {
 	BaseURL       string `json:"base_url"`
 	ProjectID     string `json:"project_id"`
 	ManagementKey string `json:"management_key"`
+}
+
+// readyFederation is door B, and who may ask there.
+type readyFederation struct {
+	Issuer       string        `json:"issuer"`
+	SAMLMetadata string        `json:"saml_metadata"`
+	Clients      []readyClient `json:"clients"`
+	// SAML service provider that people may try things with.
+	SAMLEntityID string `json:"saml_entity_id"`
+	SAMLACS      string `json:"saml_acs"`
+}
+
+type readyClient struct {
+	ClientID     string `json:"client_id"`
+	ClientSecret string `json:"client_secret"`
+	RedirectURI  string `json:"redirect_uri"`
 }
 
 type readyConnector struct {
@@ -134,7 +158,8 @@ const (
 	workflow     = "wf-local-liveid"
 	workflowNode = "liveid"
 
-	projectID = "P2kosmoscopelocalproject0000" // 28 characters, as Descope's are
+	projectID     = "P2kosmoscopelocalproject0000" // 28 characters, as Descope's are
+	descopeTenant = "tallow"                       // Descope tenant with SAML sign-on
 )
 
 //go:embed stack.yaml.tmpl
@@ -183,6 +208,8 @@ func (s *stack) dns() string             { return fmt.Sprintf("localhost:%d", s.
 func (s *stack) bridgeURL() string       { return fmt.Sprintf("http://localhost:%d", s.ports.Bridge) }
 func (s *stack) engineURL() string       { return fmt.Sprintf("http://127.0.0.1:%d", s.ports.Engine) }
 func (s *stack) descopeURL() string      { return fmt.Sprintf("http://localhost:%d", s.ports.Descope) }
+func (s *stack) partyURL() string        { return fmt.Sprintf("http://localhost:%d", s.ports.Party) }
+func (s *stack) issuer() string          { return s.bridgeURL() + "/federation/demo" }
 func (s *stack) shopURL() string         { return fmt.Sprintf("http://localhost:%d", s.ports.Shop) }
 func (s *stack) caFile() string          { return filepath.Join(s.dir, "kosmos", "ca.pem") }
 
@@ -192,6 +219,7 @@ func (s *stack) view() map[string]any {
 		"Still": dvcStill, "Passive": dvcPassive, "Active": dvcActive,
 		"StepUpTTL": s.stepUpTTL(), "WithoutLiveness": s.stepUp == api.LivenessNone,
 		"DescopeURL": s.descopeURL(), "ProjectID": projectID, "ShopURL": s.shopURL(),
+		"PartyURL": s.partyURL(), "DescopeTenant": descopeTenant,
 	}
 }
 
@@ -208,6 +236,15 @@ func (s *stack) ready() ready {
 			Workflow:     workflow, WorkflowNode: workflowNode, Config: s.path("kosmos.json"),
 		},
 		EngineURL: s.engineURL(), Data: s.dir,
+		Federation: readyFederation{
+			Issuer: s.issuer(), SAMLMetadata: s.issuer() + "/saml/metadata", SAMLEntityID: s.partyURL() + "/saml", SAMLACS: s.partyURL() + "/saml/acs",
+			Clients: []readyClient{
+				{"demo", s.secrets.DemoClient, s.partyURL() + "/callback"},
+				{"demo-still", s.secrets.StillClient, s.partyURL() + "/callback"},
+				{"descope-proofing", s.secrets.ProofingClient, s.descopeURL() + "/v1/oauth/callback"},
+				{"descope-liveid", s.secrets.LiveIDClient, s.descopeURL() + "/v1/oauth/callback"},
+			},
+		},
 	}
 	if s.app {
 		r.Descope, r.AppURL = &readyDescope{s.descopeURL(), projectID, s.secrets.ManagementKey}, s.shopURL()

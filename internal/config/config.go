@@ -91,6 +91,7 @@ type Tenant struct {
 	Assurance    []Assurance        `yaml:"assurance"`
 	StepUp       StepUp             `yaml:"step_up"`
 	Risk         Risk               `yaml:"risk"`
+	Federation   Federation         `yaml:"federation"`
 	Descope      *Descope           `yaml:"descope"` // nil: nothing of Descope's is called
 }
 
@@ -328,6 +329,7 @@ func (c *Config) complete(dir string) {
 	c.Geo.City, c.Geo.AS, c.Geo.Anonymisers = under(dir, c.Geo.City), under(dir, c.Geo.AS), under(dir, c.Geo.Anonymisers)
 	for i := range c.Tenants {
 		t := &c.Tenants[i]
+		t.Federation.complete(t.ID)
 		orDefault(&t.Risk.Preset, policy.Balanced)
 		orDefault(&t.Risk.Window, 15*time.Minute)
 		orDefault(&t.Risk.KeepDecisions, 90*24*time.Hour)
@@ -502,6 +504,7 @@ func (t *Tenant) check(at string, bad func(field, format string, args ...any)) {
 		}
 	}
 	t.StepUp.check(at+".step_up", k, bad)
+	t.Federation.check(at+".federation", bad)
 	r := &t.Risk
 	if _, ok := policy.PresetByName(r.Preset); !ok {
 		bad(at+".risk.preset", "%q is none of lenient, balanced, strict", r.Preset)

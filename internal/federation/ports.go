@@ -2,6 +2,8 @@ package federation
 
 import (
 	"context"
+	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/kosmoscope/kosmoscope/internal/journey"
@@ -20,8 +22,12 @@ type Store interface {
 type Tx interface {
 	Subject(tenant, id string) (*proof.Subject, error)
 	SubjectByLookup(tenant string, lookup []byte) (*proof.Subject, error)
+	InsertSubject(s *proof.Subject) error // a second live one with the same lookup: proof.ErrStale
 	AssurancesOf(tenant, subject string) ([]*proof.Assurance, error)
 	VerificationsOf(tenant, subject string) ([]*proof.Verification, error)
+	// Hit and Hits are as in journey.Tx.
+	Hit(tenant, limit string, key []byte, at time.Time) error
+	Hits(tenant, limit string, key []byte, since time.Time) (int, error)
 	InsertAudit(r *proof.AuditRecord) error
 	Enqueue(j *proof.Job) error
 	Secret(tenant, name string) (sealed []byte, err error)
@@ -131,11 +137,51 @@ type Key struct {
 
 // Journey is what door B has of journey.Service.
 type Journey interface {
+	// Subject finds the subject of a user identifier, or prepares a fresh one, which is
+	// still to be inserted; without an identifier always a fresh one.
+	Subject(ctx context.Context, tenant, identifier string) (s *proof.Subject, fresh bool, err error)
 	Start(ctx context.Context, c proof.Caller, r journey.StartRequest) (journey.Started, error)
 	Open(ctx context.Context, id, secret, browser, request string) (journey.HandoffView, string, error)
 	Result(ctx context.Context, c proof.Caller, id, userIdentifier string) (journey.ResultView, error)
 	StartChallenge(ctx context.Context, c proof.Caller, r journey.ChallengeStart) (journey.ChallengeStarted, error)
+	OpenChallenge(ctx context.Context, id, secret, browser, request string, from netip.Addr) (journey.ChallengeView, string, error)
 	ChallengeResult(ctx context.Context, c proof.Caller, id, userIdentifier, decisionID string) (proof.Challenge, error)
+}
+
+// Finisher is a protocol, as far as the Service calls it: it answers the browser that
+// came to the end of a run. err is nil or an error for the relying party.
+type Finisher interface {
+	Finish(w http.ResponseWriter, r *http.Request, a Ask, x *Answer, err error)
+}
+
+// Pages shows people what is ours. internal/pages implements it.
+type Pages interface {
+	// Sorry says in one plain sentence what is the matter; 4xx or 5xx.
+	Sorry(w http.ResponseWriter, r *http.Request, status int, say string)
+	// Who asks who somebody is, or how they want to go on.
+	Who(w http.ResponseWriter, r *http.Request, v WhoView)
+	// Confirm asks for a click before a form is sent.
+	Confirm(w http.ResponseWriter, r *http.Request, v ConfirmView)
+	// Leave is a page that goes on to another origin by itself.
+	Leave(w http.ResponseWriter, r *http.Request, application, to string)
+}
+
+// WhoView is the page that asks who somebody is.
+type WhoView struct {
+	Application   string
+	ConsentText   string
+	Action        string // where the form is sent: fields who, way (face, document), token
+	Token         string // proves that the form is ours and this browser's
+	MaskedAccount string // whom the request named; "" asks for a name
+	Document      bool   // a document would do, too
+	Trouble       string // a sentence about what was typed before; may be empty
+}
+
+// ConfirmView is a question with one button.
+type ConfirmView struct {
+	Heading, Say, Button string
+	Action               string
+	Fields               map[string]string // hidden
 }
 
 // Upstream is a tenant's own OpenID provider at 1Kosmos, for clients that want it to

@@ -20,7 +20,7 @@ type Core interface {
 	Begin(ctx context.Context, b federation.Browser, a federation.Ask) (federation.Step, error)
 	// Challenge begins a face check without a browser, for CIBA: where the person
 	// answers it, and how it is going (nil, nil while it is open).
-	Challenge(ctx context.Context, a federation.Ask, message string) (id, url string, expires time.Time, err error)
+	Challenge(ctx context.Context, a federation.Ask, message string, lasts time.Duration) (id, url string, expires time.Time, err error)
 	ChallengeAnswer(ctx context.Context, a federation.Ask, id string) (*federation.Answer, error)
 	// Answer is who a session's person is now. A session that ended, expired or whose
 	// subject was erased is proof.ErrNotFound.
@@ -28,6 +28,9 @@ type Core interface {
 	// End ends the session of this browser towards the client, and the one named sid,
 	// if that is the client's; "" names none.
 	End(ctx context.Context, b federation.Browser, client *federation.Client, sid string) ([]federation.Cookie, error)
+	// Session is the id of this browser's session towards the client; "": there is none
+	// that lasts. Without a session it is no error.
+	Session(ctx context.Context, b federation.Browser, client *federation.Client) (sid string, err error)
 
 	// Client finds a client that is not disabled; Secrets are its secrets that hold now.
 	Client(tenant, id string) (*federation.Client, bool)
@@ -71,6 +74,18 @@ type Options struct {
 	ClientIP  func(*http.Request) netip.Addr
 	// HTTPClient fetches jwks_uri of clients and of Entra: https, bounded, no redirects.
 	HTTPClient *http.Client
+	// Confirm shows a page that asks before something is done: say is one plain
+	// sentence, and a form of one button posts fields to action, a path of ours. The
+	// address of the page must not lead anywhere when it is reloaded. Nil: nothing is
+	// done that needs asking.
+	Confirm func(w http.ResponseWriter, r *http.Request, action string, fields map[string]string, say string)
+	// Leave is a page that goes on to another origin by itself, for after a form of ours
+	// was posted: the policy of its page holds for where the answer redirects to, too.
+	// Nil: a redirect.
+	Leave func(w http.ResponseWriter, r *http.Request, application, to string)
+	// Frameworks are the trust frameworks that a proofing of the tenant may name, for
+	// the metadata. Nil: those of 1Kosmos, and of the embedded engine.
+	Frameworks func(tenant string) []string
 	Logger     *slog.Logger
 }
 
@@ -81,7 +96,7 @@ const Prefix = "/federation/"
 // it: it travels as Ask.State.
 type request struct {
 	RedirectURI  string          `json:"r"`
-	State        string          `json:"s,omitempty"`
+	State        []byte          `json:"s,omitempty"` // as it came, whatever its bytes
 	HasState     bool            `json:"hs,omitempty"`
 	Nonce        string          `json:"n,omitempty"`
 	Scope        []string        `json:"sc,omitempty"`
