@@ -16,6 +16,11 @@
 // that is unsealed, unknown, broken, contradictory or about somebody else is an
 // error or no_match; package stepuptest holds all four to it.
 //
+// Federated is the tenant's OpenID provider once more, as federation.Upstream: it
+// signs in whoever comes, and what it signed is passed on. It shares discovery, keys, the
+// exchange and the checks of a token with the third way (relying.go), and believes
+// less: nobody is known beforehand whom the answer must be about.
+//
 // The real 1Kosmos and the local one are the same to it. What it can learn only
 // from the local one (scores, the engine's own reason) it reads from an
 // additional block in the answer, if that is there; see extension.go.

@@ -67,6 +67,7 @@ type idp struct {
 	claims   map[string]any // of the ID token
 	sign     func(claims map[string]any) string
 	token    http.HandlerFunc // instead of the ordinary answer
+	userinfo http.HandlerFunc
 	redeemed []url.Values
 	fetches  map[string]int
 }
@@ -138,6 +139,8 @@ func (p *idp) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			claims["nonce"] = p.nonce
 		}
 		answer(map[string]any{"access_token": "x", "token_type": "Bearer", "id_token": p.sign(claims)})
+	case "/userinfo":
+		p.userinfo(w, r)
 	default:
 		w.Header().Set("Content-Type", "text/html") // as the tenant's web root does
 		_, _ = io.WriteString(w, "<!doctype html>")
