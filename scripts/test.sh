@@ -6,7 +6,7 @@ begun=$SECONDS
 step() { printf '\n== [%4ds] %s\n' $((SECONDS - begun)) "$*"; }
 
 step "packages"
-scripts/debian.sh chromium postgresql git gcc libc6-dev
+scripts/debian.sh chromium postgresql git gcc libc6-dev xmlsec1 libxml2-utils opensaml-schemas xmltooling-schemas
 
 step "build"
 make --no-print-directory build

@@ -36,6 +36,12 @@ type Names struct {
 		ExternalAuthEnd string `yaml:"external_auth_end"`
 		CustomClaims    string `yaml:"custom_claims"`
 		TrustDevice     string `yaml:"trust_device"`
+		OAuthStart      string `yaml:"oauth_start"`
+		OAuthSignIn     string `yaml:"oauth_sign_in"`
+		OAuthSignUp     string `yaml:"oauth_sign_up"`
+		OAuthEnd        string `yaml:"oauth_end"`
+		SAMLStart       string `yaml:"saml_start"`
+		SAMLEnd         string `yaml:"saml_end"`
 	} `yaml:"actions"`
 	Arguments struct {
 		ExternalAuthURL string `yaml:"external_auth_url"`
@@ -45,7 +51,17 @@ type Names struct {
 		UserAttributes  string `yaml:"user_attributes"`
 		UserProperties  string `yaml:"user_properties"`
 		Subflow         string `yaml:"subflow"`
+		OAuthProvider   string `yaml:"oauth_provider"`
+		LoginHint       string `yaml:"login_hint"`
+		Prompt          string `yaml:"prompt"`
+		SSOTenant       string `yaml:"sso_tenant"`
+		ForceAuthn      string `yaml:"force_authn"`
 	} `yaml:"arguments"`
+	Federation struct {
+		Proofing string `yaml:"proofing"`
+		LiveID   string `yaml:"live_id"`
+		Tenant   string `yaml:"tenant"`
+	} `yaml:"federation"`
 	Operators struct {
 		Equal          string `yaml:"equal"`
 		NotEqual       string `yaml:"not_equal"`
@@ -86,6 +102,8 @@ type Names struct {
 		City             string `yaml:"city"`
 		Client           string `yaml:"client"`
 		Form             string `yaml:"form"`
+		OAuthClaims      string `yaml:"oauth_claims"`
+		SAMLAttributes   string `yaml:"saml_attributes"`
 	} `yaml:"keys"`
 	Components struct {
 		Container string `yaml:"container"`

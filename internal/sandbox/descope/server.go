@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kosmoscope/kosmoscope/internal/sandbox/descope/federation"
 	"github.com/kosmoscope/kosmoscope/internal/sandbox/descope/project"
 	"github.com/kosmoscope/kosmoscope/internal/sandbox/descope/runner"
 )
@@ -34,6 +35,8 @@ type Options struct {
 	Screens http.Handler // /pages/, /npm/, /vendor/
 	Manage  http.Handler // /v1/, /v2/ and whatever is nowhere else
 	Panel   http.Handler // /lab/
+	// Federation is where browsers come back to from identity providers.
+	Federation http.Handler
 	// Faults wraps start and next, to make them misbehave on purpose; nil: no.
 	Faults func(http.Handler) http.Handler
 
@@ -96,6 +99,7 @@ func New(o Options) (http.Handler, error) {
 		}
 	}
 	mount(o.Screens, "/pages/", "/npm/", "/vendor/")
+	mount(o.Federation, "GET "+federation.Callback, "POST "+federation.ACS)
 	if o.Manage != nil {
 		mount(s.cors(o.Manage), "/")
 	}

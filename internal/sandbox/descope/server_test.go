@@ -84,8 +84,9 @@ func newSite(t testing.TB) *site {
 			}
 			_, _ = io.WriteString(w, "manage "+r.URL.Path)
 		}),
-		Screens: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "screens "+r.URL.Path) }),
-		Panel:   http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "panel "+r.URL.Path) }),
+		Federation: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "federation "+r.URL.Path) }),
+		Screens:    http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "screens "+r.URL.Path) }),
+		Panel:      http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "panel "+r.URL.Path) }),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -277,11 +278,15 @@ func TestRooms(t *testing.T) {
 	s := newSite(t)
 	for path, want := range map[string]string{
 		"/pages/x/v2-beta/config.json": "screens", "/npm/x": "screens", "/vendor/x.js": "screens", "/lab/": "panel",
-		"/v1/mgmt/user": "manage", "/v2/keys/x": "manage", "/v1/auth/me": "manage", "/healthz": `{"status":"ok"}`,
+		"/v1/mgmt/user": "manage", "/v2/keys/x": "manage", "/v1/auth/me": "manage", "/v1/oauth/callback?code=x": "federation", "/healthz": `{"status":"ok"}`,
 	} {
 		if _, body := s.must("GET", path, ""); !strings.HasPrefix(string(body), want) {
 			t.Errorf("%s: %s", path, body)
 		}
+	}
+	// An identity provider's page posts this from an origin of its own.
+	if resp, body := s.must("POST", "/v1/auth/saml/acs?tenantId=x", "", "Origin", "https://idp.example"); resp.StatusCode != 200 || !strings.HasPrefix(string(body), "federation") {
+		t.Errorf("%d %s", resp.StatusCode, body)
 	}
 }
 

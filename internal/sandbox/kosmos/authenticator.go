@@ -37,7 +37,7 @@ import (
 //	GET  /authenticator/{id}/return   303 to where the browser goes in the end (return_url)
 //
 // Statuses of face: 200 when the photos were looked at, whatever came of it (see
-// state, reason and attempts_left); 400 invalid_request; 403 cross_origin; 404
+// state, reason and attempts_left); 400 invalid_request; 403 cross_origin and other_browser; 404
 // session_unknown; 408 upload_slow; 409 upload_replayed, for a nonce that is
 // missing, another step-up's or used, and upload_running; 410 session_ended; 413
 // and 415 for files that are no photos; 429 rate_limited; 503 where the engine could not
@@ -94,7 +94,7 @@ type faceRequest struct {
 }
 
 // named reports whether the step-up is for one user only.
-func (v *stepUp) named() bool { return v.Kind != kindUWL }
+func (v *stepUp) named() bool { return v.Kind != kindUWL && (v.Kind != kindOAuth2 || v.Username != "") }
 
 // typed reports whether the name was typed by whoever holds the browser: into
 // the page, or into the address of an authorization request that no client vouches for.
@@ -104,7 +104,7 @@ func (v *stepUp) typed() bool {
 		return true
 	case kindOAuth2:
 		var rq oauthRequest
-		return json.Unmarshal(v.Detail, &rq) != nil || !rq.Pushed
+		return json.Unmarshal(v.Detail, &rq) != nil || !rq.Pushed || rq.Username == ""
 	}
 	return false
 }
@@ -335,9 +335,12 @@ func (s *Server) takeFace(ctx context.Context, w http.ResponseWriter, r *http.Re
 
 // claimed is the user whose face is to be compared, and the bucket in which that
 // is counted. account is what was typed, where a name is needed; errNoAccount if
-// it is none.
+// it is none, and errElsewhere where this browser may not say a name at all.
 func (s *Server) claimed(r *http.Request, v *faceRequest, account string) (username string, who []byte, err error) {
 	if username = v.Username; !v.named() {
+		if v.elsewhere(r) {
+			return "", nil, errElsewhere
+		}
 		if username = strings.TrimSpace(account); username == "" || len(username) > maxUsername {
 			return "", nil, errNoAccount
 		}
@@ -571,6 +574,8 @@ func (s *Server) authenticator(w http.ResponseWriter, r *http.Request) {
 		d.Title, d.Status = endTitle(v.stepUp), string(v.shownState())
 	case !v.serves():
 		d.Title = "Not possible here"
+	case !v.named() && v.elsewhere(r):
+		d.Title, d.Message = "Not possible here", errElsewhere.message
 	default:
 		d.Open, d.Title = true, "Is this you, signing in right now?"
 		d.Tried = v.compared > 0
@@ -578,7 +583,7 @@ func (s *Server) authenticator(w http.ResponseWriter, r *http.Request) {
 			d.Message = faceNotes[note]
 		}
 		if d.NeedAccount {
-			d.Account = s.rememberedAccount(r)
+			d.Account = s.suggested(v.stepUp, r)
 		}
 		d.Live = s.opt.StepUpLiveness == api.LivenessActive
 	}

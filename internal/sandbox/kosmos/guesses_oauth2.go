@@ -5,7 +5,9 @@ import "time"
 // What the reference leaves open about the OpenID provider (reference 4.3 and
 // 6.1), decided in one place. Documented are: the authorize and token paths,
 // client_secret_basic, the code grant, RS256, and the claims parameter with
-// id_token.username and id_token.acr.values. Standard where the reference is
+// id_token.username and id_token.acr.values; the scope /assurance/ial/2 and the same
+// as an acr value, with a trailing slash or without, and that the level that results
+// is in amr. Standard where the reference is
 // silent: OpenID Connect Core 1.0, RFC 6749, 7636, 9126 and 9207.
 const (
 	// Paths under {oauth2}/community/{name}: unknown but for authorize and token.
@@ -23,6 +25,16 @@ const (
 	// name that the request gives it.
 	oauthUserClaim = "username"
 
+	// What an acr value and, in amr, the level that was reached begin with. The scope and
+	// the acr are documented for level 2; the string in amr is not, and neither are the
+	// other levels.
+	oauthLevelBase  = "/assurance/ial/"
+	oauthLevelScope = "/assurance/ial/2"
+	// Error for a person who has not reached an essential acr. 1Kosmos itself takes such
+	// a person through a proofing, and how that ends without one is unknown; here nobody
+	// is proofed in a sign-in. This is OpenID's word for it; access_denied is the other guess.
+	oauthUnmet = "unmet_authentication_requirements"
+
 	oauthStepUpTTL   = 5 * time.Minute  // of one face check: unknown
 	oauthCodeTTL     = 60 * time.Second // unknown
 	oauthPushTTL     = 60 * time.Second // as the vendor's contract with Okta has it (reference 6.2)
@@ -36,3 +48,9 @@ const (
 	// Purpose that the authenticator shows: the request has no field for it.
 	oauthPurpose = "authentication"
 )
+
+// oauthScopes are documented; that the two standard ones have user info tell what OpenID
+// Connect Core, 5.4 says, as far as there is such a thing here, is a guess, and so is
+// that a hosted login asks for the user name first, takes login_hint as a suggestion,
+// heeds prompt=select_account and remembers no login.
+var oauthScopes = []string{"openid", "profile", "email", oauthLevelScope}

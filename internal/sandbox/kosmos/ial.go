@@ -85,18 +85,30 @@ func (s *Server) ial(w http.ResponseWriter, r *http.Request) {
 		map[string]ialValue{}, nil,
 	}
 	records, _ := seeded(u.Username)
-	switch {
-	case records.wallet: // what the records say stands, whoever is enrolled besides
+	switch level := levelOf(u); {
+	case records.wallet:
 		proofs := []ialProof{}
 		for _, kind := range records.proofs {
 			proofs = append(proofs, ialProof{kind, s.affidavit(records, kind)})
 		}
-		answer.DID[u.DID] = ialValue{records.level, proofs}
-	case u.Enrolled:
-		answer.DID[u.DID] = ialValue{"IAL1", []ialProof{}}
+		answer.DID[u.DID] = ialValue{level, proofs}
+	case level != "":
+		answer.DID[u.DID] = ialValue{level, []ialProof{}}
 		answer.Own = &ialOwn{}
 	}
 	s.reply(w, a, answer, false)
+}
+
+// levelOf is the level of a user, such as IAL2; empty for none. What the records say
+// stands, whoever is enrolled besides.
+func levelOf(u userRow) string {
+	switch records, _ := seeded(u.Username); {
+	case records.wallet:
+		return records.level
+	case u.Enrolled:
+		return "IAL1"
+	}
+	return ""
 }
 
 // affidavit is the proof of a document that a third-party authority vouched

@@ -25,8 +25,9 @@ import (
 	"github.com/kosmoscope/kosmoscope/internal/engine/api"
 )
 
-// The OpenID provider of the community, as far as a step-up needs it (reference
-// 4.3): authorization code, one method, nothing that remembers a login.
+// The OpenID provider of the community, as far as a step-up (reference 4.3) and a
+// sign-in (oauth2_signin.go) need it: authorization code, one method, nothing that
+// remembers a login.
 //
 //	authorize --(bad client or redirect_uri)--> page that says so
 //	    | cookie: this browser asked
@@ -37,9 +38,11 @@ import (
 //	                               |
 //	                             token: ID token, once
 //
-// The code goes to no browser but the one that came to authorize. So whoever
-// talks somebody else into opening the authenticator gains nothing: the person
-// who showed the face returns to no application, and the one who asked gets no code.
+// The code goes to no browser but the one that came to authorize: who has a link to
+// the authenticator, and shows a face there, gets none. In a sign-in, which names
+// nobody, only that browser may show the face, too: nobody can have somebody else
+// answer and come back as them. A step-up can be answered elsewhere, as a push to a
+// phone is; its page says not to do so for others.
 
 // oauthSchema is executed by openStore.
 const oauthSchema = `
@@ -189,7 +192,7 @@ func (s *Server) oauthDiscovery(w http.ResponseWriter, _ *http.Request) {
 		"userinfo_endpoint":                              iss + oauthUserInfoPath,
 		"jwks_uri":                                       iss + oauthKeysPath,
 		"pushed_authorization_request_endpoint":          iss + oauthPushPath,
-		"scopes_supported":                               []string{"openid", "profile", "email"},
+		"scopes_supported":                               oauthScopes,
 		"response_types_supported":                       []string{"code"},
 		"response_modes_supported":                       []string{"query"},
 		"grant_types_supported":                          []string{"authorization_code"},
@@ -197,8 +200,8 @@ func (s *Server) oauthDiscovery(w http.ResponseWriter, _ *http.Request) {
 		"id_token_signing_alg_values_supported":          []string{string(jose.RS256)},
 		"token_endpoint_auth_methods_supported":          []string{"client_secret_basic"},
 		"code_challenge_methods_supported":               []string{"S256"},
-		"acr_values_supported":                           []string{oauthACR},
-		"claims_supported":                               []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "at_hash", oauthUserClaim},
+		"acr_values_supported":                           []string{oauthACR, oauthLevelBase + "1", oauthLevelBase + "2"},
+		"claims_supported":                               []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "at_hash", oauthUserClaim, "name", "given_name", "family_name", "preferred_username", "email", "email_verified"},
 		"claims_parameter_supported":                     true,
 		"request_parameter_supported":                    false,
 		"request_uri_parameter_supported":                false, // but those of pushed requests
@@ -222,15 +225,18 @@ type oauthError struct{ code, description string }
 
 // oauthRequest is an authorization request that was found good.
 type oauthRequest struct {
-	Client    string `json:"client"`
-	Redirect  string `json:"redirect"`
-	State     string `json:"state"`
-	Nonce     string `json:"nonce"`
-	Challenge string `json:"challenge"` // PKCE S256; empty if the client need not
-	Username  string `json:"username"`
-	Browser   []byte `json:"browser"` // SHA-256 of the cookie of the browser that asked
-	Origin    string `json:"origin"`  // by which it came, so that the cookie comes along to finish
-	Pushed    bool   `json:"pushed"`  // by the client, which had authenticated
+	Client    string      `json:"client"`
+	Redirect  string      `json:"redirect"`
+	State     string      `json:"state"`
+	Nonce     string      `json:"nonce"`
+	Challenge string      `json:"challenge"` // PKCE S256; empty if the client need not
+	Username  string      `json:"username"`  // of a step-up; empty for a sign-in by whomever
+	Hint      string      `json:"hint,omitempty"`
+	Choose    bool        `json:"choose,omitempty"` // the account that was used last shall not be suggested
+	Wanted    oauthWanted `json:"wanted,omitzero"`
+	Browser   []byte      `json:"browser"` // SHA-256 of the cookie of the browser that asked
+	Origin    string      `json:"origin"`  // by which it came, so that the cookie comes along to finish
+	Pushed    bool        `json:"pushed"`  // by the client, which had authenticated
 }
 
 // redirectable reads which client asks and where its answer goes. Before both
@@ -291,32 +297,7 @@ func (rq *oauthRequest) complete(c *OAuthClient, q url.Values) *oauthError {
 		}
 	}
 
-	var claims struct {
-		IDToken struct {
-			Username string `json:"username"`
-			ACR      *struct {
-				Essential bool     `json:"essential"`
-				Value     string   `json:"value"`
-				Values    []string `json:"values"`
-			} `json:"acr"`
-		} `json:"id_token"`
-	}
-	if json.Unmarshal([]byte(q.Get("claims")), &claims) != nil {
-		return invalid("claims must be a JSON object with id_token.username")
-	}
-	if rq.Username = claims.IDToken.Username; rq.Username == "" || len(rq.Username) > maxUsername {
-		return invalid("claims must name id_token.username")
-	}
-	if acr := claims.IDToken.ACR; acr != nil && acr.Essential {
-		wanted := acr.Values
-		if acr.Value != "" {
-			wanted = append(wanted, acr.Value)
-		}
-		if len(wanted) > 0 && !slices.Contains(wanted, oauthACR) {
-			return &oauthError{"unmet_authentication_requirements", "only " + oauthACR + " is served"}
-		}
-	}
-	return nil
+	return rq.want(q)
 }
 
 // answerTo is where the browser takes an answer to a request.
@@ -348,9 +329,10 @@ func seeOther(w http.ResponseWriter, to string) {
 	w.WriteHeader(http.StatusSeeOther)
 }
 
-// oauthAuthorize opens a face check for the user named in claims and sends the
-// browser to the authenticator, or back with an error. At the end the
-// authenticator sends the browser to finish, which wants the cookie set here.
+// oauthAuthorize opens a face check for the user named in claims, or for whoever
+// says a name at the authenticator, and sends the browser there, or back with an
+// error. At the end the authenticator sends the browser to finish, which wants the
+// cookie set here.
 //
 // Who may be asked depends on who names the user:
 //
@@ -397,20 +379,21 @@ func (s *Server) oauthAuthorize(w http.ResponseWriter, r *http.Request) {
 	}
 
 	rq.Pushed = uri != ""
-	typed := !rq.Pushed && !s.recognised(r, rq.Username)
+	named := rq.Username != ""
+	typed := named && !rq.Pushed && !s.recognised(r, rq.Username)
 	var reason string
 	var err error
 	switch {
 	case typed:
 		reason, err = s.openTyped(ctx, rq.Username)
-	case rq.Pushed:
+	case named && rq.Pushed:
 		reason, err = s.challengeable(ctx, rq.Username)
 	}
 	if err != nil {
 		s.oauthTrouble(w, r, err, "")
 		return
 	}
-	if reason == "" && !typed && !s.limit.allow("oauth2/"+foldName(rq.Username), askWrite, s.now()) {
+	if reason == "" && named && !typed && !s.limit.allow("oauth2/"+foldName(rq.Username), askWrite, s.now()) {
 		reason = ReasonTooManyAttempts
 	}
 	if reason != "" {
@@ -434,8 +417,12 @@ func (s *Server) oauthAuthorize(w http.ResponseWriter, r *http.Request) {
 		s.oauthTrouble(w, r, err, "")
 		return
 	}
+	path := "/oauth2/"
+	if !named {
+		path = "/" // the authenticator wants it, too
+	}
 	http.SetCookie(w, &http.Cookie{
-		Name: oauthCookie(u.ID), Value: cookie, Path: "/oauth2/", MaxAge: int((oauthStepUpTTL + oauthCodeTTL) / time.Second),
+		Name: oauthCookie(u.ID), Value: cookie, Path: path, MaxAge: int((oauthStepUpTTL + oauthCodeTTL) / time.Second),
 		Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	})
 	seeOther(w, s.authenticatorURL(r, u.ID))
@@ -445,6 +432,12 @@ func (s *Server) oauthAuthorize(w http.ResponseWriter, r *http.Request) {
 func oauthCookie(id string) string {
 	sum := sha256.Sum256([]byte(id)) // the id is a bearer secret, and names are less well kept than values
 	return "__Secure-oauth2-" + base64.RawURLEncoding.EncodeToString(sum[:6])
+}
+
+// by reports whether this is the browser that made the request for a step-up.
+func (rq *oauthRequest) by(r *http.Request, id string) bool {
+	cookie, err := r.Cookie(oauthCookie(id))
+	return err == nil && hmac.Equal(hashOf(cookie.Value), rq.Browser)
 }
 
 // oauthEnd is where the authenticator sends the browser when it is done.
@@ -475,14 +468,28 @@ func (s *Server) oauthFinish(w http.ResponseWriter, r *http.Request) {
 		s.oauthTrouble(w, r, err, "")
 		return
 	}
-	cookie, err := r.Cookie(oauthCookie(id))
-	if err != nil || !hmac.Equal(hashOf(cookie.Value), rq.Browser) {
+	if !rq.by(r, id) {
 		s.oauthPage(w, r, notHere)
 		return
 	}
 	switch u.State {
 	case stepUpMatch:
-		code, err := s.newCode(ctx, u, &rq)
+		var level string
+		if u.Answer != nil {
+			level, err = s.userLevel(ctx, u.Answer.Username)
+		}
+		if err != nil && !errors.Is(err, errNoUser) {
+			s.oauthTrouble(w, r, err, "")
+			return
+		}
+		acr, ok := rq.Wanted.met(level)
+		if !ok {
+			seeOther(w, s.denyTo(&rq, &oauthError{oauthUnmet, "the assurance level was not reached"}))
+			return
+		}
+		code, err := s.newCode(ctx, u, codeGrant{
+			u.ID, rq.Client, rq.Redirect, rq.Nonce, rq.Challenge, acr, rq.Wanted.methods(level), rq.Wanted.Scope,
+		})
 		if err != nil {
 			s.oauthTrouble(w, r, err, notHere)
 			return
@@ -498,11 +505,11 @@ func (s *Server) oauthFinish(w http.ResponseWriter, r *http.Request) {
 }
 
 // denial is what a refused step-up's reason becomes on its way through the
-// browser. After a front-channel request it is one that a name which nobody has
-// can come to as well.
+// browser. Where the name was typed it is one that a name which nobody has can come
+// to as well.
 func (rq *oauthRequest) denial(reason string) string {
 	switch {
-	case rq.Pushed, findings[reason] == poor:
+	case rq.Pushed && rq.Username != "", findings[reason] == poor:
 	case reason == ReasonDeclined, reason == ReasonTooManyAttempts, reason == ReasonRetriesExhausted:
 	default:
 		return api.ReasonFaceMismatch
@@ -571,16 +578,19 @@ func useGrant(ctx context.Context, tx *sql.Tx, hash []byte) error {
 
 // codeGrant is what a code stands for.
 type codeGrant struct {
-	StepUp    string `json:"stepup"`
-	Client    string `json:"client"`
-	Redirect  string `json:"redirect"`
-	Nonce     string `json:"nonce"`
-	Challenge string `json:"challenge"`
+	StepUp    string   `json:"stepup"`
+	Client    string   `json:"client"`
+	Redirect  string   `json:"redirect"`
+	Nonce     string   `json:"nonce"`
+	Challenge string   `json:"challenge"`
+	ACR       string   `json:"acr"`
+	AMR       []string `json:"amr"`
+	Scope     []string `json:"scope"`
 }
 
 // newCode makes the one code of a step-up that counts: it ends another that was
 // not redeemed, and after one that was there is no other.
-func (s *Server) newCode(ctx context.Context, u *stepUp, rq *oauthRequest) (code string, err error) {
+func (s *Server) newCode(ctx context.Context, u *stepUp, g codeGrant) (code string, err error) {
 	if u.Answer == nil || !s.now().Before(u.Answer.At.Add(oauthStepUpTTL)) {
 		return "", errGrant
 	}
@@ -595,7 +605,7 @@ func (s *Server) newCode(ctx context.Context, u *stepUp, rq *oauthRequest) (code
 		if _, err := tx.ExecContext(ctx, `DELETE FROM oauth_grants WHERE origin = ? AND kind = ?`, u.ID, grantCode); err != nil {
 			return fmt.Errorf("grants: %w", err)
 		}
-		code, err = s.putGrant(ctx, tx, grantCode, u.ID, oauthCodeTTL, codeGrant{u.ID, rq.Client, rq.Redirect, rq.Nonce, rq.Challenge})
+		code, err = s.putGrant(ctx, tx, grantCode, u.ID, oauthCodeTTL, g)
 		return err
 	})
 	return code, err
@@ -755,7 +765,11 @@ func (s *Server) oauthToken(w http.ResponseWriter, r *http.Request) {
 	u, err := s.stepUp(ctx, g.StepUp)
 	var person *wallet
 	if err == nil {
-		person, err = s.wallet(ctx, u.Username)
+		username := u.Username
+		if username == "" && u.Answer != nil { // a sign-in
+			username = u.Answer.Username
+		}
+		person, err = s.wallet(ctx, username)
 	}
 	switch {
 	case errors.Is(err, errNoSession), errors.Is(err, errNoUser), errors.Is(err, errNotEnrolled), errors.Is(err, errDisabled):
@@ -786,7 +800,7 @@ func provesChallenge(challenge, verifier string) bool {
 // issue answers with the ID token of a match, and an access token for userinfo.
 func (s *Server) issue(ctx context.Context, w http.ResponseWriter, client *OAuthClient, g *codeGrant, u *stepUp, person *wallet, origin string) {
 	// The name that is on record, however the request spelled it.
-	about := map[string]any{"sub": person.UID, oauthUserClaim: person.Username}
+	about := g.about(person)
 	var access string
 	err := s.store.update(ctx, func(tx *sql.Tx) (err error) {
 		access, err = s.putGrant(ctx, tx, grantToken, origin, oauthTokenTTL, about)
@@ -800,7 +814,7 @@ func (s *Server) issue(ctx context.Context, w http.ResponseWriter, client *OAuth
 	claims := map[string]any{
 		"iss": s.oauthIssuer(), "sub": person.UID, "aud": client.ID,
 		"iat": now.Unix(), "exp": now.Add(oauthTokenTTL).Unix(), "auth_time": u.Answer.At.Unix(),
-		"acr": oauthACR, "amr": []string{oauthAMR}, "at_hash": base64.RawURLEncoding.EncodeToString(hashOf(access)[:sha256.Size/2]),
+		"acr": g.ACR, "amr": g.AMR, "at_hash": base64.RawURLEncoding.EncodeToString(hashOf(access)[:sha256.Size/2]),
 		oauthUserClaim: person.Username,
 	}
 	if b := u.Answer.block(); b != nil {
@@ -816,7 +830,7 @@ func (s *Server) issue(ctx context.Context, w http.ResponseWriter, client *OAuth
 	}
 	w.Header().Set("Pragma", "no-cache")
 	writeJSON(w, http.StatusOK, map[string]any{
-		"access_token": access, "token_type": "Bearer", "expires_in": int(oauthTokenTTL / time.Second), "scope": "openid", "id_token": token,
+		"access_token": access, "token_type": "Bearer", "expires_in": int(oauthTokenTTL / time.Second), "scope": strings.Join(g.Scope, " "), "id_token": token,
 	})
 }
 

@@ -392,12 +392,23 @@ func TestOAuthRequests(t *testing.T) {
 		"plain PKCE":              {func(q url.Values) { q.Set("code_challenge_method", "plain") }, "invalid_request"},
 		"PKCE without method":     {func(q url.Values) { q.Del("code_challenge_method") }, "invalid_request"},
 		"short challenge":         {func(q url.Values) { q.Set("code_challenge", "abc") }, "invalid_request"},
-		"no claims":               {func(q url.Values) { q.Del("claims") }, "invalid_request"},
-		"claims are no JSON":      {func(q url.Values) { q.Set("claims", "x") }, "invalid_request"},
-		"nobody":                  {func(q url.Values) { q.Set("claims", claimsFor("")) }, "invalid_request"},
-		"endless name":            {func(q url.Values) { q.Set("claims", claimsFor(strings.Repeat("a", 300))) }, "invalid_request"},
-		"endless parameter":       {func(q url.Values) { q.Set("nonce", strings.Repeat("a", 5000)) }, "invalid_request"},
-		"a one-time password":     {func(q url.Values) { q.Set("claims", claimsFor(rpUser, "otp sms", "otp")) }, "unmet_authentication_requirements"},
+		"no claims":               {func(q url.Values) { q.Del("claims") }, ok},
+		"a sign-in with a hint":   {func(q url.Values) { q.Del("claims"); q.Set("login_hint", rpUser) }, ok},
+		"an endless hint":         {func(q url.Values) { q.Del("claims"); q.Set("login_hint", strings.Repeat("a", 300)) }, "invalid_request"},
+		"nobody is named":         {func(q url.Values) { q.Set("claims", `{"id_token":{"username":null}}`) }, ok},
+		"a list of users":         {func(q url.Values) { q.Set("claims", `{"id_token":{"username":["a"]}}`) }, "invalid_request"},
+		"a level": {func(q url.Values) {
+			q.Set("claims", `{"id_token":{"acr":{"essential":true,"value":["/assurance/ial/2/"]}}}`)
+		}, ok},
+		"no level of ours": {func(q url.Values) {
+			q.Set("claims", `{"id_token":{"acr":{"essential":true,"values":"/assurance/ial/9"}}}`)
+		}, "unmet_authentication_requirements"},
+		"acr values without end": {func(q url.Values) { q.Set("acr_values", strings.Repeat("a ", 50)); q.Set("claims", "{}") }, "invalid_request"},
+		"claims are no JSON":     {func(q url.Values) { q.Set("claims", "x") }, "invalid_request"},
+		"nobody":                 {func(q url.Values) { q.Set("claims", claimsFor("")) }, "invalid_request"},
+		"endless name":           {func(q url.Values) { q.Set("claims", claimsFor(strings.Repeat("a", 300))) }, "invalid_request"},
+		"endless parameter":      {func(q url.Values) { q.Set("nonce", strings.Repeat("a", 5000)) }, "invalid_request"},
+		"a one-time password":    {func(q url.Values) { q.Set("claims", claimsFor(rpUser, "otp sms", "otp")) }, "unmet_authentication_requirements"},
 		"a single other method": {func(q url.Values) {
 			q.Set("claims", `{"id_token":{"username":"`+rpUser+`","acr":{"essential":true,"value":"otp"}}}`)
 		}, "unmet_authentication_requirements"},
@@ -673,7 +684,7 @@ func TestOAuthPushed(t *testing.T) {
 		"wrong secret":   push(rpID, "wrong", nil),
 		"not registered": push(rpID, rpSecret, func(q url.Values) { q.Set("redirect_uri", "https://evil.example/") }),
 		"another client": push(rpID, rpSecret, func(q url.Values) { q.Set("client_id", "second") }),
-		"no claims":      push(rpID, rpSecret, func(q url.Values) { q.Del("claims") }),
+		"bad claims":     push(rpID, rpSecret, func(q url.Values) { q.Set("claims", "[]") }),
 		"pushed twice":   push(rpID, rpSecret, func(q url.Values) { q.Set("request_uri", "x") }),
 	} {
 		if r.status != 400 && r.status != 401 || r.json(t)["error"] == nil {

@@ -39,6 +39,10 @@ var flows = map[string]struct{ flow, title string }{
 	"/signup": {"kosmos-proof-on-signup", "Create your account"},
 	"/login":  {"kosmos-step-up", "Sign in"},
 	"/prove":  {"kosmos-proof-external", "Prove who you are"},
+
+	"/federated/prove": {"kosmos-federated-proofing", "Prove who you are"},
+	"/federated/login": {"kosmos-federated-step-up", "Sign in"},
+	"/federated/saml":  {"kosmos-federated-step-up-saml", "Sign in"},
 }
 
 //go:embed shop.html

@@ -216,7 +216,7 @@ func (b *builder) proof(w way, sub bool) {
 	b.main(action(taskProofClaims, "Claims for the session", b.n.Actions.CustomClaims, after, argument{b.n.Arguments.CustomClaims, pairs(
 		[2]string{claimStatus, template(status)}, [2]string{claimLevel, template(answer(keyIDVResult, "ial_level"))},
 		[2]string{claimAt, template(answer(keyIDVResult, "completed_at"))})}))
-	b.needs(Attributes...)
+	b.needs(attrStatus, attrLevel, attrAt, attrSession)
 	if !sub {
 		return
 	}

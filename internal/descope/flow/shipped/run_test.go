@@ -77,6 +77,7 @@ type stage struct {
 	*runner.Runner
 	accounts *rt.Accounts
 	bridge   *bridge
+	idp      *rt.Providers
 	flow     string
 	screens  string // which flow's screens are shown
 	client   any
@@ -108,14 +109,14 @@ func newStage(t *testing.T, id string) *stage {
 	t.Helper()
 	t.Parallel()
 	names := flow.DefaultNames()
-	s := &stage{T: t, accounts: rt.NewAccounts(), bridge: &bridge{name: names.Connector.Name, answers: map[string][]any{
+	s := &stage{T: t, accounts: rt.NewAccounts(), idp: &rt.Providers{}, bridge: &bridge{name: names.Connector.Name, answers: map[string][]any{
 		"/idv": {idvOpen}, "/idv/result": {verified}, "/stepup": {faceOpen}, "/stepup/result": {matched}, "/risk": {allowed}, "/risk/outcome": {learned},
 	}}, flow: id, screens: id}
 	s.accounts.Danger = project.Risk{
 		KnownDevice: true, IP: "192.0.2.1", Country: "DE", LastIPs: []string{"192.0.2.1", "192.0.2.9"}, LastCountries: []string{"DE"}, LastCountry: "DE", LastIP: "192.0.2.1",
 	}
 	now := time.Unix(1_800_000_000, 0)
-	r, err := runner.New(runner.Options{Names: names, Accounts: people{s.accounts}, Connectors: s.bridge, Now: func() time.Time { return now }})
+	r, err := runner.New(runner.Options{Names: names, Accounts: people{s.accounts}, Connectors: s.bridge, Federation: s.idp, Now: func() time.Time { return now }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,13 +9,15 @@ import (
 
 // Attributes are the user attributes that the flows write and read. All are text; a
 // customer creates them once, and lets nobody edit them who is not an operator.
-var Attributes = []string{attrStatus, attrLevel, attrAt, attrSession}
+var Attributes = []string{attrStatus, attrLevel, attrAt, attrSession, attrLevelEnds}
 
 const (
 	attrStatus  = "kosmosStatus"
 	attrLevel   = "kosmosIal"
 	attrAt      = "kosmosVerifiedAt"
 	attrSession = "kosmosSessionId"
+	// Only the mapping of claims writes it.
+	attrLevelEnds = "kosmosIalExpiresAt"
 )
 
 // Claims that the flows add to a session.
@@ -138,6 +140,13 @@ const (
 	taskMatched      = "78"
 	taskNotMatched   = "79"
 
+	taskFederate        = "80"
+	taskFederateGo      = "81"
+	taskFederateBack    = "81.end"
+	taskFederated       = "82"
+	taskFederatedNot    = "83"
+	taskFederatedClaims = "84"
+
 	taskEnd = "90"
 )
 
@@ -162,6 +171,7 @@ func Flows(n *flow.Names) []Flow {
 	var flows []Flow
 	for _, build := range []func(*flow.Names) *builder{
 		proofOnSignUp, proofExternal, stepUp, stepUpExternal, stepUpPolling,
+		federatedProofing, federatedStepUp, federatedStepUpSAML,
 		proofSubflow, proofExternalSubflow, stepUpSubflow, stepUpExternalSubflow,
 	} {
 		b := build(n)

@@ -101,7 +101,7 @@ func TestFilesAreTheSameEveryTime(t *testing.T) {
 func TestImport(t *testing.T) {
 	t.Parallel()
 	names := flow.DefaultNames()
-	r, err := runner.New(runner.Options{Names: names, Accounts: rt.NewAccounts(), Connectors: &bridge{name: names.Connector.Name}})
+	r, err := runner.New(runner.Options{Names: names, Accounts: rt.NewAccounts(), Connectors: &bridge{name: names.Connector.Name}, Federation: &rt.Providers{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func TestImport(t *testing.T) {
 	for _, p := range r.Problems() {
 		t.Error(p)
 	}
-	if len(r.List()) != 9 {
+	if len(r.List()) != 12 {
 		t.Fatalf("%d flows", len(r.List()))
 	}
 }
@@ -159,7 +159,7 @@ func other(t *testing.T) *flow.Names {
 func TestAllNamesComeFromTheTable(t *testing.T) {
 	t.Parallel()
 	names := other(t)
-	r, err := runner.New(runner.Options{Names: names, Accounts: rt.NewAccounts(), Connectors: &bridge{name: names.Connector.Name}})
+	r, err := runner.New(runner.Options{Names: names, Accounts: rt.NewAccounts(), Connectors: &bridge{name: names.Connector.Name}, Federation: &rt.Providers{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,8 +227,8 @@ func TestDocuments(t *testing.T) {
 		if strings.Contains(f.FlowID, "_") || f.Metadata.Name == "" || f.Metadata.Description == "" {
 			t.Errorf("%s: id, name and description", f.FlowID)
 		}
-		if f.References.Connectors["1Kosmos Bridge"] == "" {
-			t.Errorf("%s names no connector", f.FlowID)
+		if federated := strings.Contains(f.FlowID, "federated"); federated == (f.References.Connectors["1Kosmos Bridge"] != "") {
+			t.Errorf("%s: a federated flow has no connector, and all others have", f.FlowID)
 		}
 		shared := map[string]bool{}
 		for _, s := range f.Metadata.SharedInteractions {
@@ -356,10 +356,16 @@ func TestOnlyTheGoodWordLeadsOn(t *testing.T) {
 					continue
 				}
 				for _, a := range b.Atomic {
+					key := a.Target.Value.(string)
+					if a.Operator == "is-true" && (key == "idpResponse.idpOIDCClaims.face_matched" || key == "idpResponse.idpSAMLAttributes.face_matched") {
+						return true
+					}
 					if a.Predicate == nil {
 						continue
 					}
-					key := a.Target.Value.(string)
+					if a.Operator == "equal" && a.Predicate.Value == "verified" && key == "idpResponse.idpOIDCClaims.idv_status" {
+						return true
+					}
 					if a.Operator == "equal" && (key == "connectors.kosmosIdvResult.status" && a.Predicate.Value == "verified" || key == "connectors.kosmosStepUpResult.match_result" && a.Predicate.Value == "match" || key == "connectors.kosmosRisk.decision" && a.Predicate.Value == "allow") {
 						return true
 					}

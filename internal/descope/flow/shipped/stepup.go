@@ -87,17 +87,12 @@ func (b *builder) stepUp(w way, sub bool) {
 	b.aside(outcome(taskDenied, "Risk Outcome: refused", outcomeFailure, taskDeny, user))
 	b.aside(deny(taskDeny, "Denied", "We cannot let you in now",
 		"Too much about this sign-in is unusual. Your account is not locked. If it was you, try again later or on a device that you use more often, or write to our support."))
-	claims := func(id, next string) *flow.Task {
-		return action(id, "Claims for the session", b.n.Actions.CustomClaims, next, argument{b.n.Arguments.CustomClaims, pairs(
-			[2]string{claimStatus, template(b.attribute(attrStatus))}, [2]string{claimLevel, template(b.attribute(attrLevel))},
-			[2]string{claimAt, template(b.attribute(attrAt))})})
-	}
 	if sub {
 		b.aside(outcome(taskAllowed, "Risk Outcome: straight through", outcomeSuccess, taskNotNeeded, user))
 		b.aside(b.condition(taskNotNeeded, "Way out: not needed", []branch{{"not-needed", "straight through", []flow.Atomic{is(decision, string(risk.Allow))}, ""}}, "never", taskStepUp))
 		b.out(taskNotNeeded, "not-needed")
 	} else {
-		b.aside(claims(taskClaims, taskAllowed))
+		b.aside(b.claimsOfUser(taskClaims, taskAllowed))
 		b.aside(outcome(taskAllowed, "Risk Outcome: straight through", outcomeSuccess, taskEnd, user))
 	}
 	b.main(b.call(node{
@@ -213,7 +208,7 @@ func (b *builder) stepUp(w way, sub bool) {
 		after = taskMatched
 	} else {
 		// Before the Step Up action, so that hardly anything can fail after it.
-		b.main(claims(taskMatchClaims, taskMatchOutcome))
+		b.main(b.claimsOfUser(taskMatchClaims, taskMatchOutcome))
 		b.needs(attrStatus, attrLevel, attrAt)
 	}
 	b.main(outcome(taskMatchOutcome, "Risk Outcome: the same face", outcomeSuccess, taskStepUpOn, user))

@@ -42,6 +42,7 @@ const (
 
 // Errors beside those of package project. Descope's codes for these are unknown.
 var (
-	errTooMany = &project.Error{Code: "E130429", Status: 429, Message: "Too many codes were sent to this address. Wait some minutes."}
-	errFull    = &project.Error{Code: "E062201", Status: 400, Message: "The local Descope holds as many users as it can."}
+	errTooMany  = &project.Error{Code: "E130429", Status: 429, Message: "Too many codes were sent to this address. Wait some minutes."}
+	errIdentity = &project.Error{Code: "E062202", Status: 400, Message: "The identity provider did not say who it was."}
+	errFull     = &project.Error{Code: "E062201", Status: 400, Message: "The local Descope holds as many users as it can."}
 )

@@ -17,6 +17,7 @@ import (
 
 	"github.com/kosmoscope/kosmoscope/internal/descope/flow"
 	"github.com/kosmoscope/kosmoscope/internal/sandbox/descope/accounts"
+	"github.com/kosmoscope/kosmoscope/internal/sandbox/descope/federation"
 	"github.com/kosmoscope/kosmoscope/internal/sandbox/descope/project"
 	"github.com/kosmoscope/kosmoscope/internal/sandbox/descope/runner"
 )
@@ -60,12 +61,23 @@ type Flows interface {
 	CompleteExternal(ctx context.Context, c runner.Completion) (redirectURL string, err error)
 }
 
-// Options wires the API. All but the last three must be given.
+// Federation keeps SAML of Descope tenants; *federation.Federation is one.
+type Federation interface {
+	SetSSO(s federation.SSO) error
+	SSO(tenant string) (federation.SSO, bool)
+	DropSSO(tenant string)
+	SPEntityID(tenant string) string
+	ACSURL(tenant string) string
+}
+
+// Options wires the API. All but the last four must be given.
 type Options struct {
 	ProjectID     string
 	ManagementKey string
 	Accounts      Accounts
 	Flows         Flows
+
+	Federation Federation // nil: mgmt/sso is not there
 
 	// Version numbers a flow's content; default runner.Version.
 	Version func(*flow.Document) int
@@ -103,7 +115,7 @@ func New(o Options) (http.Handler, error) {
 	}
 	s := &server{Options: o, log: o.Logger, keyHash: sha256.Sum256([]byte(o.ManagementKey)), searches: &limit{most: 10, within: time.Minute}}
 	mux := http.NewServeMux()
-	for _, routes := range []map[string]call{s.users(), s.sessions(), s.flows(), s.audits()} {
+	for _, routes := range []map[string]call{s.users(), s.sessions(), s.flows(), s.audits(), s.sso()} {
 		for pattern, c := range routes {
 			mux.HandleFunc(pattern, s.managed(c))
 		}

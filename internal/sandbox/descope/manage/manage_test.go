@@ -23,6 +23,7 @@ import (
 	"github.com/kosmoscope/kosmoscope/internal/descope/session"
 	"github.com/kosmoscope/kosmoscope/internal/proof"
 	"github.com/kosmoscope/kosmoscope/internal/sandbox/descope/accounts"
+	"github.com/kosmoscope/kosmoscope/internal/sandbox/descope/federation"
 	"github.com/kosmoscope/kosmoscope/internal/sandbox/descope/manage"
 	"github.com/kosmoscope/kosmoscope/internal/sandbox/descope/project"
 	"github.com/kosmoscope/kosmoscope/internal/sandbox/descope/runner"
@@ -86,7 +87,11 @@ func start(t *testing.T, dir string) *here {
 		}
 	}
 	t.Cleanup(func() { _ = h.accounts.Close() })
-	handler, err := manage.New(manage.Options{ProjectID: projectID, ManagementKey: key, Accounts: h.accounts, Flows: h.runner, Now: h.now})
+	providers, err := federation.New(federation.Options{ProjectID: projectID, BaseURL: "http://localhost:8083", Now: h.now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	handler, err := manage.New(manage.Options{ProjectID: projectID, ManagementKey: key, Accounts: h.accounts, Flows: h.runner, Federation: providers, Now: h.now})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,6 +27,12 @@ func actions(n *flow.Names) map[string]action {
 		a.GenerateJWT:      (*run).generateJWT,
 		a.ExternalAuth:     (*run).externalAuth,
 		a.ExternalAuthEnd:  (*run).externalAuthEnd,
+		a.OAuthStart:       start(project.FederationOAuth, project.SignUpOrIn),
+		a.OAuthSignIn:      start(project.FederationOAuth, project.SignIn),
+		a.OAuthSignUp:      start(project.FederationOAuth, project.SignUp),
+		a.OAuthEnd:         (*run).federationEnd,
+		a.SAMLStart:        start(project.FederationSAML, project.SignUpOrIn),
+		a.SAMLEnd:          (*run).federationEnd,
 		a.CustomClaims:     (*run).customClaims,
 		a.TrustDevice:      (*run).markDevice,
 	}

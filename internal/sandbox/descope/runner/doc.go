@@ -12,9 +12,9 @@
 //	        +-------+   an edge of the   +---------+
 //	         |  |  ^    current screen
 //	redirect |  |  |
-//	         |  |  +-- next(submit, code) -- +----------+
-//	         +--|--------------------------> |   away   |  External Authentication;
-//	            |                            +----------+  CompleteExternal makes the code
+//	         |  |  +-- next(submit, code) -- +----------+  External Authentication, OAuth,
+//	         +--|--------------------------> |   away   |  SAML; CompleteExternal or
+//	            |                            +----------+  Returned makes the code
 //	     End    v
 //	       +----------+  polls and repeats of the last call get the same
 //	       | finished |  answer for some minutes, then it is gone

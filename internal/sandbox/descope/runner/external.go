@@ -12,10 +12,13 @@ import (
 	"github.com/kosmoscope/kosmoscope/internal/sandbox/descope/project"
 )
 
-// external is an External Authentication under way. Its fields below code are under
-// execMu.
+// external is an External Authentication under way, or a trip to an identity
+// provider. Its fields from code on are under execMu.
 type external struct {
 	id       string // external_auth_req_id
+	kind     string // of the identity provider; empty: External Authentication
+	provider string
+	entry    project.Entry
 	exec     *execution
 	returnTo *url.URL
 	step     string
@@ -23,6 +26,8 @@ type external struct {
 
 	code       string
 	completion *Completion
+	identity   *project.Identity
+	failed     bool // the provider said so; the page has not
 	used       bool
 }
 
@@ -51,8 +56,12 @@ func (x *run) externalAuth(t *flow.Task) (*Response, error) {
 	}
 	query.Set("external_auth_req_id", a.id)
 	to.RawQuery = query.Encode()
+	return x.goAway(t, a, to.String()), nil
+}
 
-	x.top().task = toText(x.arg(t, names.ExchangeStep))
+// goAway has the flow wait at the task of exchangeStepId while the browser is away.
+func (x *run) goAway(t *flow.Task, a *external, to string) *Response {
+	x.top().task = toText(x.arg(t, x.opt.Names.Arguments.ExchangeStep))
 	a.step = stepID(x.stack)
 	x.execMu.Lock()
 	if x.executions[x.e.id] == x.e { // else add does it
@@ -60,9 +69,9 @@ func (x *run) externalAuth(t *flow.Task) (*Response, error) {
 	}
 	x.execMu.Unlock()
 	resp := x.waitHere()
-	resp.Action, resp.Redirect = ActionRedirect, &Redirect{URL: to.String()}
+	resp.Action, resp.Redirect = ActionRedirect, &Redirect{URL: to}
 	x.e.away = a
-	return resp, nil
+	return resp
 }
 
 // returnTo is the page that runs the flow, without what an earlier return left in
@@ -90,7 +99,7 @@ func (r *Runner) CompleteExternal(_ context.Context, c Completion) (redirectURL 
 	r.execMu.Lock()
 	defer r.execMu.Unlock()
 	a := r.externals[c.RequestID]
-	if a == nil || a.used || !a.expires.After(r.opt.Now()) || r.executions[a.exec.id] != a.exec {
+	if a == nil || a.used || a.kind != "" || !a.expires.After(r.opt.Now()) || r.executions[a.exec.id] != a.exec {
 		return "", ErrExternal
 	}
 	if a.completion != nil && !sameCompletion(*a.completion, c) {
@@ -99,12 +108,7 @@ func (r *Runner) CompleteExternal(_ context.Context, c Completion) (redirectURL 
 	if a.completion == nil {
 		a.code, a.completion = rand.Text(), &c
 	}
-	u := *a.returnTo
-	query := u.Query()
-	query.Set("descope-login-flow", a.exec.id+"_"+a.step)
-	query.Set("code", a.code)
-	u.RawQuery = query.Encode()
-	return u.String(), nil
+	return a.backTo("code", a.code), nil
 }
 
 func sameCompletion(a, b Completion) bool {
@@ -120,8 +124,12 @@ func (x *run) back(q NextRequest) (*Response, error) {
 		return x.e.current, nil
 	}
 	if toText(q.Input["exchangeError"]) != "" {
+		name := errorExternal
+		if x.e.away.kind != "" {
+			name = errorFederation
+		}
 		x.forget(x.e.away)
-		resp, err := x.failed(x.task(), &sentence{errorExternal, "The check was not finished. Try again."})
+		resp, err := x.failed(x.task(), &sentence{name, "The check was not finished. Try again."})
 		if resp != nil || err != nil {
 			return resp, err
 		}
@@ -138,30 +146,31 @@ func (x *run) forget(a *external) {
 	delete(x.externals, a.id)
 }
 
-// redeem gives a completion out once.
-func (x *run) redeem(a *external, code string) (*Completion, error) {
+// redeem uses the code of a trip up, once.
+func (x *run) redeem(a *external, code string) error {
 	x.execMu.Lock()
 	defer x.execMu.Unlock()
-	if a.completion == nil || a.used || !equal(code, a.code) || !a.expires.After(x.opt.Now()) {
-		return nil, ErrExternal
+	if a.code == "" || a.used || !equal(code, a.code) || !a.expires.After(x.opt.Now()) {
+		return ErrExternal
 	}
 	a.used = true
 	delete(x.externals, a.id)
-	return a.completion, nil
+	return nil
 }
 
 // externalAuthEnd signs in whom the External Authentication named.
 func (x *run) externalAuthEnd(*flow.Task) (*Response, error) {
 	a := x.e.away
-	if a == nil {
+	if a == nil || a.kind != "" {
 		return nil, errors.New("comes without an External Authentication before it")
 	}
-	c, err := x.redeem(a, x.code)
-	if err != nil {
+	if err := x.redeem(a, x.code); err != nil {
 		return nil, err
 	}
 	x.e.away = nil
+	c := a.completion
 	var u *project.User
+	var err error
 	firstSeen := false
 	if accounts, ok := x.opt.Accounts.(ExternalAccounts); ok {
 		u, firstSeen, err = accounts.SignUpOrIn(x.ctx, c.LoginID, c.Properties)

@@ -6,10 +6,12 @@ import "github.com/kosmoscope/kosmoscope/internal/sandbox/descope/project"
 // internal/descope/flow/names.yaml.
 
 // Methods of authentication as amr spells them. That of the e-mail code is
-// documented; what an External Authentication leaves there is unknown.
+// documented; what an External Authentication or an identity provider leaves there is
+// unknown.
 const (
-	amrEmail    = "email"
-	amrExternal = "fed"
+	amrEmail     = "email"
+	amrExternal  = "fed"
+	amrFederated = "fed"
 )
 
 // Keys of the context that the sandbox adds. Where Descope puts the custom claims
@@ -22,9 +24,10 @@ const (
 // Errors of automated tasks that are no connectors, by which a flow may handle them.
 // The code of a *project.Error is tried first.
 const (
-	errorAction   = "ActionFailed"
-	errorExternal = "ExternalAuthFailed"
-	errorRisk     = "RiskUnknown"
+	errorAction     = "ActionFailed"
+	errorExternal   = "ExternalAuthFailed"
+	errorFederation = "FederationFailed"
+	errorRisk       = "RiskUnknown"
 )
 
 // Limits of the Custom Claims action (documented).

@@ -373,7 +373,7 @@ func (i *inspection) automated(id string, t *flow.Task) {
 		i.fatal("action %q is not supported", t.Action)
 		return
 	}
-	if t.Action != n.Actions.End && t.To(flow.Success) == "" && !i.shared(id, flow.Success) && t.Action != n.Actions.ExternalAuth {
+	if t.Action != n.Actions.End && t.To(flow.Success) == "" && !i.shared(id, flow.Success) && !sendsAway(n, t.Action) {
 		i.warn("nothing follows its success")
 	}
 	switch t.Action {
@@ -396,13 +396,12 @@ func (i *inspection) automated(id string, t *flow.Task) {
 			i.fatal("its args are no list of keys and values")
 		}
 	case n.Actions.ExternalAuth:
-		end := toText(t.Arg(n.Arguments.ExchangeStep))
-		if e := i.doc.Contents.Tasks[end]; e == nil || e.Type != flow.TypeAutomated || e.Action != n.Actions.ExternalAuthEnd {
-			i.fatal("its argument %s names no task with the action %s", n.Arguments.ExchangeStep, n.Actions.ExternalAuthEnd)
-		}
+		i.exchange(t, n.Actions.ExternalAuthEnd)
 		if toText(t.Arg(n.Arguments.ExternalAuthURL)) == "" {
 			i.fatal("its argument %s names no address to go to", n.Arguments.ExternalAuthURL)
 		}
+	case n.Actions.OAuthStart, n.Actions.OAuthSignIn, n.Actions.OAuthSignUp, n.Actions.SAMLStart:
+		i.federated(t)
 	case n.Actions.CustomClaims:
 		list, err := pairs(t.Arg(n.Arguments.CustomClaims))
 		if err != nil {

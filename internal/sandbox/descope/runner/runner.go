@@ -22,6 +22,7 @@ type Options struct {
 	Names      *flow.Names
 	Accounts   Accounts
 	Connectors Connectors
+	Federation Federation // nil: no identity providers
 
 	// Redirectable says which pages a flow may return the browser to; nil: any of
 	// http and https.
@@ -33,7 +34,7 @@ type Options struct {
 
 	TTL         time.Duration // an execution waits this long for a call; default 1 hour
 	FinishedTTL time.Duration // a finished one can be asked this long; default 5 minutes
-	ExternalTTL time.Duration // an External Authentication may take this long; default 30 minutes
+	ExternalTTL time.Duration // an External Authentication or a trip to an identity provider may take this long; default 30 minutes
 	Executions  int           // at once; default 10000. Of more, finished and then those longest unused go
 	NoNonces    bool          // do without X-Descope-Flow-Nonce
 

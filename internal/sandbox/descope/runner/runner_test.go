@@ -924,7 +924,7 @@ func TestShippedFlows(t *testing.T) {
 		t.Skip("no flows are here yet")
 	}
 	names := flow.DefaultNames()
-	r, err := runner.New(runner.Options{Names: names, Accounts: rt.NewAccounts(), Connectors: known{names.Connector.Name}})
+	r, err := runner.New(runner.Options{Names: names, Accounts: rt.NewAccounts(), Connectors: known{names.Connector.Name}, Federation: new(rt.Providers)})
 	if err != nil {
 		t.Fatal(err)
 	}

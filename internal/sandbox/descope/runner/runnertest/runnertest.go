@@ -82,6 +82,54 @@ func (a *Accounts) SignUpOrIn(_ context.Context, loginID string, _ map[string]an
 	return a.add(loginID, ""), true, nil
 }
 
+// Federate implements runner.FederatedAccounts: whom LoginID names, or somebody new.
+// Nobody is merged here.
+func (a *Accounts) Federate(ctx context.Context, i project.Identity, entry project.Entry) (*project.User, bool, error) {
+	u, err := a.User(ctx, i.LoginID)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case a.Fail["Federate"] != nil:
+		return nil, false, a.Fail["Federate"]
+	case err == nil && entry == project.SignUp:
+		return nil, false, project.ErrExists
+	case err == nil:
+		return u, false, nil
+	case entry == project.SignIn:
+		return nil, false, project.ErrNoUser
+	}
+	u = a.add(i.LoginID, "")
+	u.Email, u.VerifiedEmail, u.CustomAttributes = "", false, maps.Clone(i.Attributes)
+	return u, true, nil
+}
+
+// Providers are identity providers that every name has.
+type Providers struct {
+	mu   sync.Mutex
+	Asks []project.FederationAsk
+}
+
+// Known implements runner.Federation.
+func (*Providers) Known(_, provider string) bool { return provider != "" && provider != "missing" }
+
+// TenantOf implements runner.Federation.
+func (*Providers) TenantOf(domain string) (string, bool) { return domain, domain == "tenant.example" }
+
+// Begin implements runner.Federation.
+func (p *Providers) Begin(_ context.Context, ask project.FederationAsk) (string, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.Asks = append(p.Asks, ask)
+	return "https://idp.example/" + ask.Provider, nil
+}
+
+// Last is what was asked last.
+func (p *Providers) Last() project.FederationAsk {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.Asks[len(p.Asks)-1]
+}
+
 // User implements runner.Accounts.
 func (a *Accounts) User(_ context.Context, id string) (*project.User, error) {
 	a.mu.Lock()
