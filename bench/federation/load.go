@@ -33,7 +33,6 @@ type provider struct {
 	scope        string
 	acr          string // asked for; "" asks none
 	note         string // what it does in a flow
-	wantVerified bool   // its ID tokens must carry verified_claims
 	alg          string
 
 	// login are fields of forms that the browser fills in; a field that is in the page
@@ -204,6 +203,17 @@ func random() string {
 
 // flow is one sign-in: authorization request, whatever pages come, code, tokens.
 func (v *visitor) flow(ctx context.Context) error {
+	address, done := v.begin()
+	back, err := v.browse(ctx, address)
+	if err != nil {
+		return err
+	}
+	return done(ctx, back)
+}
+
+// begin makes an authorization request; more are pairs of parameter and value. done
+// takes the address that the browser came back with, and exchanges the code in it.
+func (v *visitor) begin(more ...string) (address string, done func(ctx context.Context, back *url.URL) error) {
 	p := v.p
 	state, nonce, verifier := random(), random(), random()+random()
 	challenge := sha256.Sum256([]byte(verifier))
@@ -215,15 +225,16 @@ func (v *visitor) flow(ctx context.Context) error {
 	if p.acr != "" {
 		q.Set("acr_values", p.acr)
 	}
-	back, err := v.browse(ctx, p.authorize+"?"+q.Encode())
-	if err != nil {
-		return err
+	for i := 0; i < len(more); i += 2 {
+		q.Set(more[i], more[i+1])
 	}
-	got := back.Query()
-	if got.Get("state") != state || got.Get("code") == "" {
-		return fmt.Errorf("came back with %s (%s), and no code for this state", got.Get("error"), got.Get("error_description"))
+	return p.authorize + "?" + q.Encode(), func(ctx context.Context, back *url.URL) error {
+		got := back.Query()
+		if got.Get("state") != state || got.Get("code") == "" {
+			return fmt.Errorf("came back with %s (%s), and no code for this state", got.Get("error"), got.Get("error_description"))
+		}
+		return v.redeem(ctx, got.Get("code"), verifier, nonce)
 	}
-	return v.redeem(ctx, got.Get("code"), verifier, nonce)
 }
 
 // browse goes where redirects lead, fills in forms, and gives the address that the
@@ -327,7 +338,6 @@ func (v *visitor) redeem(ctx context.Context, code, verifier, nonce string) erro
 	}
 	var claims struct {
 		Nonce, Iss, Sub string
-		Verified        json.RawMessage `json:"verified_claims"`
 	}
 	var header struct{ Alg string }
 	for i, into := range []any{&header, &claims} {
@@ -344,8 +354,6 @@ func (v *visitor) redeem(ctx context.Context, code, verifier, nonce string) erro
 		return fmt.Errorf("an ID token with iss %q, and another nonce or no sub", claims.Iss)
 	case header.Alg != p.alg:
 		return fmt.Errorf("an ID token signed with %s", header.Alg)
-	case p.wantVerified && claims.Verified == nil:
-		return errors.New("an ID token without verified_claims")
 	}
 	if !v.userinfo {
 		return nil

@@ -93,7 +93,7 @@ func (b *bridge) mountFederation(mux *http.ServeMux, pages federation.Pages) {
 	b.federation.Pages = pages
 	provider := oidc.New(oidc.Options{
 		Core: b.federation, Store: b.store, Keys: b.keys, PublicURL: b.cfg.PublicURL, ClientIP: clientIP(b.cfg.TrustedProxies),
-		HTTPClient: outwardClient(), Logger: b.log,
+		HTTPClient: outwardClient(), Logger: b.log, Leave: pages.Leave,
 		Confirm: func(w http.ResponseWriter, r *http.Request, action string, fields map[string]string, say string) {
 			pages.Confirm(w, r, federation.ConfirmView{Heading: "Sign out", Say: say, Button: "Sign out", Action: action, Fields: fields})
 		},

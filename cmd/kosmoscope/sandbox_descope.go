@@ -17,11 +17,13 @@ import (
 
 	"github.com/kosmoscope/kosmoscope/integrations"
 	"github.com/kosmoscope/kosmoscope/internal/descope/flow"
+	"github.com/kosmoscope/kosmoscope/internal/descope/flow/shipped"
 	"github.com/kosmoscope/kosmoscope/internal/geo"
 	"github.com/kosmoscope/kosmoscope/internal/sandbox/descope"
 	"github.com/kosmoscope/kosmoscope/internal/sandbox/descope/accounts"
 	"github.com/kosmoscope/kosmoscope/internal/sandbox/descope/connectors"
 	"github.com/kosmoscope/kosmoscope/internal/sandbox/descope/connectors/faults"
+	"github.com/kosmoscope/kosmoscope/internal/sandbox/descope/federation"
 	"github.com/kosmoscope/kosmoscope/internal/sandbox/descope/manage"
 	"github.com/kosmoscope/kosmoscope/internal/sandbox/descope/panel"
 	"github.com/kosmoscope/kosmoscope/internal/sandbox/descope/runner"
@@ -41,11 +43,21 @@ type descopeConfig struct {
 	ProjectID     string              `json:"project_id"`
 	ManagementKey string              `json:"management_key"`
 	Connectors    []connectors.Config `json:"connectors"`
+	Federation    federationConfig    `json:"federation,omitzero"`
 	Flows         string              `json:"flows,omitempty"`  // folder of flow documents; default: those that we ship
 	Names         string              `json:"names,omitempty"`  // like names.yaml; default: ours
 	Places        string              `json:"places,omitempty"` // packed table of internal/geo; default: the one in the program
 	Data          string              `json:"data"`
 	LogLevel      string              `json:"log_level"`
+}
+
+// federationConfig are the identity providers of the project.
+type federationConfig struct {
+	OAuth []federation.Provider `json:"oauth,omitempty"` // by the names of Descope's Terraform provider
+	SSO   []federation.SSO      `json:"sso,omitempty"`   // by the names of Descope's Management API
+	// Settings of the project for whoever comes by SAML.
+	DoNotMergeSSO bool `json:"do_not_merge_sso_users,omitempty"`
+	UnverifiedSSO bool `json:"mark_email_as_unverified,omitempty"`
 }
 
 func (s *stack) descopeConfig() descopeConfig {
@@ -57,7 +69,29 @@ func (s *stack) descopeConfig() descopeConfig {
 			Authentication: connectors.Authentication{Method: connectors.BearerToken, BearerToken: s.secrets.DescopeToken},
 			HMACSecret:     s.secrets.DescopeHMAC,
 		}},
-		Data: "descope", LogLevel: "info",
+		Federation: s.descopeFederation(),
+		Data:       "descope", LogLevel: "info",
+	}
+}
+
+// descopeFederation is how the local Descope asks door B: as anybody's project would.
+func (s *stack) descopeFederation() federationConfig {
+	provider := func(name, id, secret string, scopes, prompts []string, mapping map[string]string) federation.Provider {
+		return federation.Provider{
+			Name: name, ClientID: id, ClientSecret: secret, Issuer: s.issuer(),
+			Authorization: s.issuer() + "/authorize", Token: s.issuer() + "/token", UserInfo: s.issuer() + "/userinfo", JWKS: s.issuer() + "/jwks",
+			Scopes: scopes, Prompts: prompts, AllowedGrantTypes: []string{"authorization_code"}, ClaimMapping: mapping,
+		}
+	}
+	return federationConfig{
+		OAuth: []federation.Provider{
+			provider("kosmos-proofing", "descope-proofing", s.secrets.ProofingClient, []string{"openid", "identity_assurance"}, nil, shipped.ProofingMapping),
+			provider("kosmos-liveid", "descope-liveid", s.secrets.LiveIDClient, []string{"openid"}, []string{"login"}, shipped.LiveIDMapping),
+		},
+		SSO: []federation.SSO{{TenantID: descopeTenant, Settings: federation.Settings{
+			MetadataURL:      s.issuer() + "/saml/metadata",
+			AttributeMapping: federation.AttributeMapping{CustomAttributes: map[string]string{"kosmosIal": "ial_level", "kosmosIalExpiresAt": "ial_expires_at"}},
+		}}},
 	}
 }
 
@@ -127,9 +161,16 @@ func newDescope(k descopeConfig, web string, log *slog.Logger) (h http.Handler, 
 	if err != nil {
 		return nil, nil, err
 	}
+	providers, err := federation.New(federation.Options{
+		ProjectID: k.ProjectID, BaseURL: k.URL, Providers: k.Federation.OAuth, SSO: k.Federation.SSO,
+		MergeSSO: !k.Federation.DoNotMergeSSO, UnverifiedSSO: k.Federation.UnverifiedSSO, Logger: log,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
 	origins := append([]string{k.URL}, k.Origins...)
 	flows, err := runner.New(runner.Options{
-		Names: names, Accounts: people, Connectors: calls, Logger: log,
+		Names: names, Accounts: people, Connectors: calls, Federation: providers, Logger: log,
 		Screens:      func(d *flow.Document) []error { return screens.Check(names, d) },
 		Redirectable: func(u *url.URL) bool { return slices.Contains(origins, u.Scheme+"://"+u.Host) },
 	})
@@ -144,7 +185,7 @@ func newDescope(k descopeConfig, web string, log *slog.Logger) (h http.Handler, 
 	if err != nil {
 		return nil, nil, hint(err, "make build fetches Descope's web component; --web or KOSMOSCOPE_WEB names another folder")
 	}
-	managed, err := manage.New(manage.Options{ProjectID: k.ProjectID, ManagementKey: k.ManagementKey, Accounts: people, Flows: flows, Logger: log})
+	managed, err := manage.New(manage.Options{ProjectID: k.ProjectID, ManagementKey: k.ManagementKey, Accounts: people, Flows: flows, Federation: providers, Logger: log})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -161,7 +202,7 @@ func newDescope(k descopeConfig, web string, log *slog.Logger) (h http.Handler, 
 	}
 	h, err = descope.New(descope.Options{
 		ProjectID: k.ProjectID, BaseURL: k.URL, Origins: k.Origins, Runner: flows, Browser: lab.Browser, FirstContact: lab.FirstContact,
-		Screens: shown, Manage: managed, Panel: lab, Faults: broken.Runtime, Logger: log,
+		Screens: shown, Federation: providers.Handler(flows), Manage: managed, Panel: lab, Faults: broken.Runtime, Logger: log,
 	})
 	return h, func() error { calls.Close(); return people.Close() }, err
 }

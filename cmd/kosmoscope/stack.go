@@ -159,7 +159,7 @@ const (
 	workflowNode = "liveid"
 
 	projectID     = "P2kosmoscopelocalproject0000" // 28 characters, as Descope's are
-	descopeTenant = "tallow"                       // Descope tenant with SAML sign-on
+	descopeTenant = "kosmos"                       // Descope tenant with SAML sign-on; as in names.yaml
 )
 
 //go:embed stack.yaml.tmpl

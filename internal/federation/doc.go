@@ -17,7 +17,8 @@
 // face was matched in this browser's session (Matched), or, after a proofing alone,
 // somebody new: a subject of its own, without an identifier and without an e-mail.
 //
-// The link of the challenge or verification never leaves the bridge: Begin opens it
+// The link of the challenge or verification never leaves the bridge, but for CIBA, where
+// the client has to bring it to the person: Begin opens it
 // for the browser that asked, so that nobody can have another person answer it and
 // collect the result. Between Begin and Resume nothing of the request is stored: it is
 // sealed into a cookie of that browser.

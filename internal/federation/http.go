@@ -147,7 +147,7 @@ func (s *Service) askWho(w http.ResponseWriter, r *http.Request, trouble string)
 	}
 	v := WhoView{
 		Application: run.Ask.Client.Name, ConsentText: run.Ask.Client.ConsentText, Action: s.home(tenant) + "who/" + id,
-		Token: whoToken(b.Cookies[cookieFlow+id]), Document: run.Ask.plan() != needFace, Trouble: trouble,
+		Token: whoToken(runIn(b, id)), Document: run.Ask.plan() != needFace, Trouble: trouble,
 	}
 	if run.Ask.Hint != "" {
 		v.MaskedAccount = journey.Mask(run.Ask.Hint)
@@ -172,7 +172,7 @@ func (s *Service) takeWho(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-	if err := r.ParseForm(); err != nil || !same(r.PostForm.Get("token"), whoToken(b.Cookies[cookieFlow+id])) {
+	if err := r.ParseForm(); err != nil || !same(r.PostForm.Get("token"), whoToken(runIn(b, id))) {
 		s.Sorry(w, r, http.StatusForbidden, sayLost)
 		return
 	}
@@ -199,7 +199,7 @@ func (s *Service) takeWho(w http.ResponseWriter, r *http.Request) {
 		s.Sorry(w, r, http.StatusTooManyRequests, "There were too many attempts from your network. Wait ten minutes, then start again in the application.")
 		return
 	}
-	s.Cookies(w, append(step.Set, s.dropRun(tenant, id)))
+	s.Cookies(w, append(step.Set, s.dropRun(b, tenant, id)...))
 	if err != nil {
 		s.finish(&leaving{ResponseWriter: w, leave: func(to string) { s.Pages.Leave(w, r, a.Client.Name, to) }}, r, &a, nil, err)
 		return
@@ -215,7 +215,7 @@ func (s *Service) sendUpstream(ctx context.Context, t *Tenant, a Ask) (Step, err
 	state := random()
 	address, keep, err := t.Upstream.Begin(ctx, UpstreamAsk{
 		State: state, ReturnURL: s.PublicURL + s.home(a.Tenant) + "upstream", Hint: a.Hint,
-		IAL2: a.Proofing || a.asks(ACRIAL2), Face: a.asks(ACRFace),
+		IAL2: a.Proofing || a.asks(ACRIAL2), Face: a.asks(ACRFace), Essential: a.Essential,
 	})
 	if err != nil {
 		return Step{}, outward(err)
@@ -237,7 +237,8 @@ func (a *Ask) asks(acr string) bool {
 // serveUpstream takes up the run of a browser that comes back from 1Kosmos.
 func (s *Service) serveUpstream(w http.ResponseWriter, r *http.Request) {
 	tenant, q := r.PathValue("tenant"), r.URL.Query()
-	run, err := s.takeUp(s.Browser(r), tenant, q.Get("state"))
+	b := s.Browser(r)
+	run, err := s.takeUp(b, tenant, q.Get("state"))
 	if err != nil || run.Kind != runUpstream {
 		s.finish(w, r, nil, nil, errLost(err))
 		return
@@ -251,7 +252,7 @@ func (s *Service) serveUpstream(w http.ResponseWriter, r *http.Request) {
 		returned[name] = values[0]
 	}
 	x, cookies, err := s.endUpstream(r.Context(), run, returned)
-	s.Cookies(w, append(cookies, s.dropRun(tenant, run.ID)))
+	s.Cookies(w, append(cookies, s.dropRun(b, tenant, run.ID)...))
 	s.finish(w, r, &run.Ask, x, err)
 }
 
@@ -269,10 +270,18 @@ func (s *Service) endUpstream(ctx context.Context, r *run, returned map[string]s
 		s.refused(ctx, a, err)
 		return nil, nil, err
 	}
-	if told.Identifier == "" {
-		told.Notes.Face = false // nobody's face
+	if told.AuthTime.IsZero() {
+		err := &proof.Error{Code: proof.CodeUpstream, Reason: proof.ReasonUpstreamMalformed, Message: "1Kosmos does not say when the person signed in"}
+		s.refused(ctx, a, err)
+		return nil, nil, err
 	}
-	who, fresh, err := s.Journey.Subject(ctx, a.Tenant, told.Identifier)
+	// A name counts where a face was matched (promise 3); a face, where it is somebody's.
+	told.Notes.Face = told.Notes.Face && told.Identifier != ""
+	name := told.Identifier
+	if !told.Notes.Face {
+		name = ""
+	}
+	who, fresh, err := s.Journey.Subject(ctx, a.Tenant, name)
 	if err != nil {
 		return nil, nil, outward(err)
 	}

@@ -33,12 +33,14 @@ type Tx interface {
 	Secret(tenant, name string) (sealed []byte, err error)
 	PutSecretIfAbsent(tenant, name string, sealed []byte) (stored []byte, err error)
 
-	InsertFederationSession(s *Session) error
+	InsertFederationSession(s *Session) error // of a subject that is erased or not there: proof.ErrNotFound
 	FederationSession(tenant string, hash []byte) (*Session, error)
 	FederationSessionByID(tenant, id string) (*Session, error)
 	EndFederationSession(tenant, id string, at time.Time) error // ended before: fine
 
-	// InsertGrant: the same OfHash again (of any client of the tenant) is proof.ErrStale.
+	// InsertGrant: the same OfHash again (of any client of the tenant), and a family of which
+	// something was revoked, are proof.ErrStale; a subject that is erased or not there is
+	// proof.ErrNotFound.
 	InsertGrant(g *Grant) error
 	GrantByOf(tenant string, ofHash []byte) (*Grant, error)
 	GrantByToken(tenant string, tokenHash []byte) (*Grant, error)
@@ -61,11 +63,12 @@ type Tx interface {
 	UpdateClient(c *StoredClient) error // Version as in UpdatePushed
 	DeleteClient(tenant, id string) error
 
-	Keys(tenant string) ([]*Key, error) // oldest first
-	InsertKey(k *Key) error
+	Keys(tenant string) ([]*Key, error)                                      // oldest first
+	InsertKey(k *Key) error                                                  // a second active or next one of the same use and alg: proof.ErrStale
 	UpdateKeyState(tenant, id string, from, to KeyState, at time.Time) error // not in from: proof.ErrStale
 
-	// PurgeFederation drops what ended before: sessions, grants, uses, pushed requests.
+	// PurgeFederation drops what ended before: sessions, grants, uses, pushed requests; at
+	// most 1,000 rows of each a call. How many.
 	PurgeFederation(tenant string, before time.Time) (int, error)
 }
 
@@ -130,7 +133,7 @@ type Key struct {
 	Alg       string // ES256, RS256; for saml RS256
 	State     KeyState
 	Public    []byte // PKIX DER; for saml the certificate, DER
-	Sealed    []byte // PKCS #8 DER under the tenant's own key
+	Sealed    []byte // PKCS #8 DER under the tenant's own key; nil once retired
 	CreatedAt time.Time
 	ChangedAt time.Time // when State changed last
 }
@@ -156,7 +159,7 @@ type Finisher interface {
 
 // Pages shows people what is ours. internal/pages implements it.
 type Pages interface {
-	// Sorry says in one plain sentence what is the matter; 4xx or 5xx.
+	// Sorry says in one plain sentence what is the matter; with 2xx, that all is well.
 	Sorry(w http.ResponseWriter, r *http.Request, status int, say string)
 	// Who asks who somebody is, or how they want to go on.
 	Who(w http.ResponseWriter, r *http.Request, v WhoView)
@@ -202,12 +205,13 @@ type UpstreamAsk struct {
 	Hint      string
 	IAL2      bool // the acr and scope /assurance/ial/2
 	Face      bool // the acr of a face check
+	Essential bool // what is asked for must come, else it has failed
 }
 
 // UpstreamAnswer is what its signed token says.
 type UpstreamAnswer struct {
-	Identifier string // the user identifier; empty if it names none
-	Subject    string // its sub
-	AuthTime   time.Time
+	Identifier string    // the user identifier; empty if it names none
+	Subject    string    // its sub
+	AuthTime   time.Time // zero: nobody can tell, and then nobody is signed in
 	Notes      SessionNotes
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/google/uuid"
 	daead "github.com/tink-crypto/tink-go/v2/daead/subtle"
@@ -15,40 +16,53 @@ import (
 	"github.com/kosmoscope/kosmoscope/internal/proof"
 )
 
-// maxSealed is how long what travels through a browser may be, in bytes of its text:
-// browsers keep 4 KB of a cookie, name and attributes included.
-const maxSealed = 3800
+const (
+	// maxSealed bounds what is opened, in bytes of its text.
+	maxSealed = 128 << 10
+	// packAbove is from where on compressing is worth its time, in bytes.
+	packAbove = 1 << 10
+	// maxUnpacked bounds what is unpacked. Only what we sealed ourselves is.
+	maxUnpacked = 64 << 10
+)
 
-// maxUnpacked bounds what is unpacked. Only what we sealed ourselves is.
-const maxUnpacked = 64 << 10
+// What is sealed begins with one of these.
+const (
+	plainly = 'p'
+	packed  = 'f'
+)
+
+var deflaters = sync.Pool{New: func() any {
+	w, _ := flate.NewWriter(nil, flate.BestSpeed) // the level is a valid one
+	return w
+}}
 
 func (s *Service) sealedPlace(tenant, kind string) journey.Place {
 	return journey.Place{Tenant: tenant, Table: "federation", Column: kind}
 }
 
-// Seal packs and encrypts what travels through browsers, bound to tenant and kind. What
-// is too long for a cookie or an address is refused as the request's fault.
+// Seal encrypts what travels through browsers, bound to tenant and kind.
 func (s *Service) Seal(tenant, kind string, plain []byte) (string, error) {
-	var packed bytes.Buffer
-	z, err := flate.NewWriter(&packed, flate.BestSpeed)
-	if err != nil {
-		return "", err
+	var b bytes.Buffer
+	if len(plain) <= packAbove {
+		b.WriteByte(plainly)
+		b.Write(plain)
+	} else {
+		b.WriteByte(packed)
+		z := deflaters.Get().(*flate.Writer)
+		defer deflaters.Put(z)
+		z.Reset(&b)
+		if _, err := z.Write(plain); err != nil {
+			return "", err
+		}
+		if err := z.Close(); err != nil {
+			return "", err
+		}
 	}
-	if _, err := z.Write(plain); err != nil {
-		return "", err
-	}
-	if err := z.Close(); err != nil {
-		return "", err
-	}
-	sealed, err := s.Vault.SealOwn(s.sealedPlace(tenant, kind), packed.Bytes())
+	sealed, err := s.Vault.SealOwn(s.sealedPlace(tenant, kind), b.Bytes())
 	if err != nil {
 		return "", fmt.Errorf("sealing %s: %w", kind, err)
 	}
-	text := base64.RawURLEncoding.EncodeToString(sealed)
-	if len(text) > maxSealed {
-		return "", proof.Invalid("", "the request is too long to travel with the browser; ask for fewer claims, or with a shorter state")
-	}
-	return text, nil
+	return base64.RawURLEncoding.EncodeToString(sealed), nil
 }
 
 // Open is the reverse of Seal. What we did not seal for this tenant and kind is
@@ -61,11 +75,14 @@ func (s *Service) Open(tenant, kind, sealed string) ([]byte, error) {
 	if err != nil {
 		return nil, proof.ErrNotFound
 	}
-	packed, err := s.Vault.OpenOwn(s.sealedPlace(tenant, kind), raw)
-	if err != nil {
+	b, err := s.Vault.OpenOwn(s.sealedPlace(tenant, kind), raw)
+	if err != nil || len(b) == 0 {
 		return nil, proof.ErrNotFound
 	}
-	plain, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(packed)), maxUnpacked+1))
+	if b[0] == plainly {
+		return b[1:], nil
+	}
+	plain, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(b[1:])), maxUnpacked+1))
 	if err != nil || len(plain) > maxUnpacked {
 		return nil, errors.Join(proof.ErrNotFound, err)
 	}

@@ -324,13 +324,41 @@ func (s *Service) sendRun(a Ask, kind, id string, keep []byte, below string) (St
 	if err != nil {
 		return Step{}, err
 	}
-	return Step{Go: s.home(a.Tenant) + below + id, Set: []Cookie{{Name: cookieFlow + id, Value: value, Path: s.home(a.Tenant), MaxAge: runTTL}}}, nil
+	step := Step{Go: s.home(a.Tenant) + below + id}
+	for i := 0; value != ""; i++ {
+		if i == len(parts) {
+			return Step{}, proof.Invalid("", "the request is too long to travel with the browser; ask for fewer claims, or with a shorter state")
+		}
+		n := min(len(value), maxCookie)
+		step.Set = append(step.Set, Cookie{Name: cookieFlow + id + parts[i], Value: value[:n], Path: s.home(a.Tenant), MaxAge: runTTL})
+		value = value[n:]
+	}
+	return step, nil
+}
+
+// parts are the ends of the names of the cookies that a run is cut into. Browsers keep 4 KB
+// of each, name and attributes included.
+var parts = []string{"", ".1", ".2", ".3"}
+
+const maxCookie = 3600
+
+// runIn is the sealed run in a browser's cookies.
+func runIn(b Browser, id string) string {
+	var value strings.Builder
+	for _, part := range parts {
+		piece := b.Cookies[cookieFlow+id+part]
+		if piece == "" {
+			break
+		}
+		value.WriteString(piece)
+	}
+	return value.String()
 }
 
 // takeUp opens the run that this browser is on.
 func (s *Service) takeUp(b Browser, tenant, id string) (*run, error) {
 	gone := &proof.Error{Code: proof.CodeNotFound, Reason: proof.ReasonLinkEnded, Message: "this browser is on no such way"}
-	value := b.Cookies[cookieFlow+id]
+	value := runIn(b, id)
 	if value == "" {
 		return nil, gone
 	}
@@ -350,8 +378,13 @@ func (s *Service) takeUp(b Browser, tenant, id string) (*run, error) {
 	return &r, nil
 }
 
-func (s *Service) dropRun(tenant, id string) Cookie {
-	return Cookie{Name: cookieFlow + id, Path: s.home(tenant), MaxAge: -1}
+func (s *Service) dropRun(b Browser, tenant, id string) (drop []Cookie) {
+	for _, part := range parts {
+		if name := cookieFlow + id + part; part == "" || b.Cookies[name] != "" {
+			drop = append(drop, Cookie{Name: name, Path: s.home(tenant), MaxAge: -1})
+		}
+	}
+	return drop
 }
 
 // errPending says that the person came back too early; page is where they go on.
@@ -370,7 +403,7 @@ func (s *Service) Resume(ctx context.Context, b Browser, tenant, id string) (*As
 	if pending := (*errPending)(nil); errors.As(err, &pending) {
 		return nil, nil, nil, err
 	}
-	drop := []Cookie{s.dropRun(tenant, id)}
+	drop := s.dropRun(b, tenant, id)
 	if err != nil {
 		s.refused(ctx, &r.Ask, err)
 		return &r.Ask, nil, drop, err

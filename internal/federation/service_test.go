@@ -694,6 +694,7 @@ func TestUpstream(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, federation.Client{ID: "rp", Upstream: true})
 			w.back.answer, w.back.err = c.told, c.err
+			w.back.answer.AuthTime = w.now
 			var x *federation.Answer
 			var err error
 			w.Serve(federation.OIDC, finisher(func(_ http.ResponseWriter, _ *http.Request, _ federation.Ask, got *federation.Answer, e error) {

@@ -139,6 +139,7 @@ type Told struct {
 	Action     string
 	OccurredAt time.Time
 	Content    Content
+	Refused    proof.Reason // it cannot be evaluated, and is to be parked; empty: it can
 }
 
 // Messages sends a link to a person through 1Kosmos.

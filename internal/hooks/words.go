@@ -104,6 +104,7 @@ const (
 	AddRoles          = "add_roles"
 	RemoveRoles       = "remove_roles"
 	RevokeSessions    = "revoke_sessions"
+	WriteAudit        = "write_audit" // an entry of action Type in Descope's audit trail
 	Erase             = "erase"
 	Notify            = "notify" // a message to the endpoints that listen to Type
 )
@@ -117,7 +118,7 @@ type Action struct {
 	Attributes map[string]string `json:"attributes,omitempty"`
 	Status     string            `json:"status,omitempty"`
 	Roles      []string          `json:"roles,omitempty"`
-	Type       string            `json:"type,omitempty"` // of the message; default hook.RULE
+	Type       string            `json:"type,omitempty"` // of the message; default hook.RULE; of write_audit the action of the entry
 	Text       string            `json:"text,omitempty"` // for people, of the message
 }
 
@@ -167,3 +168,15 @@ type WorkNotes struct {
 	Content Content `json:"content"`
 	Result  string  `json:"result,omitempty"` // what came of it: an id, a sentence
 }
+
+// Reasons of events and work. They are a part of proof.Reasons.
+const (
+	ReasonUnreadable     proof.Reason = "event_unreadable"      // an event that cannot be evaluated
+	ReasonOutcomeUnknown proof.Reason = "outcome_unknown"       // begun, and nobody knows whether it was done
+	ReasonNobody         proof.Reason = "nobody_meant"          // the event names no person, or one that is unknown here
+	ReasonNothingToDo    proof.Reason = "nothing_to_do"         // what would be written cannot be told
+	ReasonSuperseded     proof.Reason = "superseded"            // something newer of the same person was written
+	ReasonNotConfigured  proof.Reason = "action_not_configured" // no Descope project, messages or caller for it
+	ReasonNoAddress      proof.Reason = "no_address"            // no verified e-mail address to send the link to
+	ReasonDropped        proof.Reason = "dropped"               // a person decided that it is not to be done
+)

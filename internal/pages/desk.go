@@ -14,6 +14,7 @@ var deskHTML string
 const (
 	stepAsk     = "ask"
 	stepConfirm = "confirm"
+	stepSaid    = "said"
 )
 
 // Site serves the pages, and shows those that belong to no link for other doors.
@@ -44,6 +45,10 @@ func (s *Site) show(w http.ResponseWriter, r *http.Request, status int, p *desk)
 
 // Sorry says in one plain sentence what is the matter.
 func (s *Site) Sorry(w http.ResponseWriter, r *http.Request, status int, sentence string) {
+	if status < http.StatusBadRequest {
+		s.show(w, r, status, &desk{frame: frame{Step: stepSaid, Title: say("ask.title"), Heading: sentence}})
+		return
+	}
 	p := &desk{frame: frame{Step: stepError, Title: say("ask.title"), Reason: proof.ReasonInvalidRequest, Sentence: Sentence{Say: sentence}}}
 	if status >= http.StatusInternalServerError {
 		p.Reason = proof.ReasonInternal

@@ -156,6 +156,7 @@ func TestNoScans(t *testing.T) {
 		func() { _, _ = record.SubjectByLookup("", []byte("x")) },
 		func() { _ = record.InsertSubject(&proof.Subject{}) },
 		func() { _ = record.EraseSubject("", "", start) },
+		func() { _ = record.eraseSubject("", "", start) },
 		func() { _, _ = record.Verification("", "") },
 		func() { _, _ = record.TenantOfVerification("") },
 		func() { _, _ = record.VerificationByIdempotencyKey("", "", "") },

@@ -32,6 +32,14 @@ func (t *tx) InsertSubject(s *proof.Subject) error {
 }
 
 func (t *tx) EraseSubject(tenant, id string, when time.Time) error {
+	if err := t.eraseHooks(tenant, id); err != nil {
+		return err
+	}
+	return t.eraseSubject(tenant, id, when)
+}
+
+// eraseSubject erases all that is found by the subject's id.
+func (t *tx) eraseSubject(tenant, id string, when time.Time) error {
 	n, err := t.exec(`UPDATE subjects SET lookup = NULL, wrapped_key = NULL, sealed_identifier = NULL,
 		erased_at = CASE WHEN erased_at = 0 THEN CAST($3 AS BIGINT) ELSE erased_at END
 		WHERE tenant = $1 AND id = $2`, tenant, id, micros(when))
@@ -56,6 +64,9 @@ func (t *tx) EraseSubject(tenant, id string, when time.Time) error {
 		return err // how a decision ended may still be stored: that brings no record back
 	}
 	if err := t.eraseFederation(tenant, id, when); err != nil {
+		return err
+	}
+	if err := t.eraseDeliveries(tenant, id); err != nil {
 		return err
 	}
 	return t.DropHistory(tenant, id)

@@ -104,12 +104,13 @@ func NewFederated(cfg FederatedConfig) (*Federated, error) {
 // federatedExchange is what Begin gives away as keep.
 type federatedExchange struct {
 	oidcExchange
-	IAL2 bool `json:"ial2,omitempty"` // asked for, as an essential claim
-	Face bool `json:"face,omitempty"`
+	IAL2      bool `json:"ial2,omitempty"`
+	Face      bool `json:"face,omitempty"`
+	Essential bool `json:"essential,omitempty"` // without what was asked for it has failed
 }
 
-// Begin makes the address of an authorization request. What is asked for is asked
-// for as an essential acr, so Finish fails without it. The acr of a request
+// Begin makes the address of an authorization request. Finish fails without what is
+// asked for as essential. The acr of a request
 // has alternatives and no sum, so that with both IAL2 is asked for and the face left to
 // the provider's own sign-in; the token must say both all the same.
 func (f *Federated) Begin(ctx context.Context, a federation.UpstreamAsk) (address string, keep []byte, err error) {
@@ -138,7 +139,7 @@ func (f *Federated) Begin(ctx context.Context, a federation.UpstreamAsk) (addres
 	}
 	if acr != "" {
 		claims, err := json.Marshal(map[string]any{"id_token": map[string]any{
-			"acr": map[string]any{"essential": true, "values": []string{acr}},
+			"acr": map[string]any{"essential": a.Essential, "values": []string{acr}},
 		}})
 		if err != nil {
 			return "", nil, oidcFault(proof.ReasonInternal, "the request cannot be written", err)
@@ -152,7 +153,7 @@ func (f *Federated) Begin(ctx context.Context, a federation.UpstreamAsk) (addres
 		extra.Set("prompt", "login") // whoever was here before is not asked about
 	}
 	address, x := f.request(p, a.State, a.ReturnURL, scopes, extra)
-	keep, err = json.Marshal(federatedExchange{x, a.IAL2, a.Face})
+	keep, err = json.Marshal(federatedExchange{x, a.IAL2, a.Face, a.Essential})
 	if err != nil {
 		return "", nil, oidcFault(proof.ReasonInternal, "the request cannot be kept", err)
 	}
@@ -246,8 +247,11 @@ func (f *Federated) read(p *oidcProvider, c oidcClaims, x federatedExchange) (fe
 		return malformed("acr or amr of the ID token are too long")
 	}
 	at, told := c.moment("auth_time")
-	if told {
+	switch {
+	case told:
 		a.AuthTime = at
+	case !f.cfg.NoPrompt: // whoever signed in did so after they were sent there
+		a.AuthTime = time.Unix(x.Opened, 0)
 	}
 	a.Notes.Face = slices.Contains(f.cfg.AcceptedACR, a.Notes.ACR) ||
 		slices.ContainsFunc(a.Notes.AMR, func(m string) bool { return slices.Contains(f.cfg.AcceptedAMR, m) })
@@ -266,6 +270,7 @@ func (f *Federated) read(p *oidcProvider, c oidcClaims, x federatedExchange) (fe
 	a.Notes.IALLevel = f.level(c, a.Notes)
 	a.Notes.Claims = federatedClaims(c)
 	switch {
+	case !x.Essential:
 	case x.Face && !a.Notes.Face:
 		return unmet("the ID token does not say that the face was shown now")
 	case x.IAL2 && a.Notes.IALLevel < "IAL2": // "" is less than any

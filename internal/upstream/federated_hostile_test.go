@@ -37,7 +37,7 @@ func TestFederatedHostileTokens(t *testing.T) {
 	}
 	b64 := base64.RawURLEncoding.EncodeToString
 	now := newIDP(t).now.Unix()
-	face, level := federation.UpstreamAsk{Face: true}, federation.UpstreamAsk{IAL2: true}
+	face, level := federation.UpstreamAsk{Essential: true, Face: true}, federation.UpstreamAsk{Essential: true, IAL2: true}
 	const untrusted, malformed = proof.ReasonAnswerUntrusted, proof.ReasonUpstreamMalformed
 
 	for name, c := range map[string]struct {
@@ -85,7 +85,7 @@ func TestFederatedHostileTokens(t *testing.T) {
 		"IAL1 for IAL2":               {set("amr", []string{"face", "/assurance/ial/1"}), level, proof.CodeUnmet, proof.ReasonProviderRejected},
 		"acr repeats, amr denies":     {set("acr", "/assurance/ial/2", "amr", []string{"face", "/assurance/ial/1"}), level, proof.CodeUnmet, proof.ReasonProviderRejected},
 		"IAL2 in the scope alone":     {set("scope", "openid /assurance/ial/2"), level, proof.CodeUnmet, proof.ReasonProviderRejected},
-		"IAL2 without the face":       {set("acr", "/assurance/ial/2", "amr", []string{"pwd"}), federation.UpstreamAsk{Face: true, IAL2: true}, proof.CodeUnmet, proof.ReasonProviderRejected},
+		"IAL2 without the face":       {set("acr", "/assurance/ial/2", "amr", []string{"pwd"}), federation.UpstreamAsk{Essential: true, Face: true, IAL2: true}, proof.CodeUnmet, proof.ReasonProviderRejected},
 		"IAL2 in an object elsewhere": {set("assurance", map[string]any{"ial": "/assurance/ial/2"}, "ial_level", "IAL2"), level, proof.CodeUnmet, proof.ReasonProviderRejected},
 		"a face its block denies":     {set("kosmoscope", map[string]any{"match_result": "no_match", "reason": "face_mismatch"}), face, proof.CodeUnmet, proof.ReasonProviderRejected},
 		"a broken block":              {set("kosmoscope", map[string]any{"score": 7}), face, proof.CodeUpstream, malformed},
@@ -157,7 +157,7 @@ func TestFederatedUnsignedPlaces(t *testing.T) {
 	if err != nil || a.Identifier != "" || a.Notes.IALLevel != "" || a.Notes.Face || a.Notes.ACR != "pwd" || a.Notes.Claims.GivenName != "Ada" {
 		t.Errorf("%+v, %v", a, err)
 	}
-	for _, ask := range []federation.UpstreamAsk{{IAL2: true}, {Face: true}} {
+	for _, ask := range []federation.UpstreamAsk{{Essential: true, IAL2: true}, {Essential: true, Face: true}} {
 		a, err := p.signIn(f, ask)
 		refusedAs(t, a, err, proof.CodeUnmet, proof.ReasonProviderRejected)
 	}
@@ -212,7 +212,7 @@ func TestFederatedUserInfo(t *testing.T) {
 			for k, v := range c.claims {
 				p.claims[k] = v
 			}
-			a, err := p.signIn(f, federation.UpstreamAsk{Face: true})
+			a, err := p.signIn(f, federation.UpstreamAsk{Essential: true, Face: true})
 			if c.reason != "" {
 				refusedAs(t, a, err, proof.CodeUpstream, c.reason)
 			} else if err != nil || a.Notes.Claims != c.want || a.Subject != "u-1" || !a.Notes.Face {
@@ -249,7 +249,7 @@ func TestFederatedEndpoints(t *testing.T) {
 			t.Parallel()
 			p := newIDP(t)
 			p.token = c.token
-			a, err := p.signIn(p.federated(nil), federation.UpstreamAsk{Face: true})
+			a, err := p.signIn(p.federated(nil), federation.UpstreamAsk{Essential: true, Face: true})
 			refusedAs(t, a, err, c.code, c.reason)
 		})
 	}

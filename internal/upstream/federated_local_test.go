@@ -64,12 +64,12 @@ func TestFederatedLocal(t *testing.T) {
 		why  proof.Reason
 	}{
 		"whoever": {federation.UpstreamAsk{}, oidcUser, "somebody", federation.SessionNotes{ACR: "liveID push", AMR: []string{"face"}, Face: true}, "", ""},
-		"a face, and a hint of somebody else": {federation.UpstreamAsk{Face: true, Hint: fedHint}, oidcUser, "somebody",
+		"a face, and a hint of somebody else": {federation.UpstreamAsk{Essential: true, Face: true, Hint: fedHint}, oidcUser, "somebody",
 			federation.SessionNotes{ACR: "liveID push", AMR: []string{"face"}, Face: true}, "", ""},
-		"IAL2 of records": {federation.UpstreamAsk{IAL2: true, Face: true}, "ada", "ada",
+		"IAL2 of records": {federation.UpstreamAsk{Essential: true, IAL2: true, Face: true}, "ada", "ada",
 			federation.SessionNotes{ACR: "/assurance/ial/2", AMR: []string{"face", "/assurance/ial/2"}, Face: true, IALLevel: "IAL2",
 				Claims: proof.Claims{GivenName: "Anna", FamilyName: "Eriksson"}}, "", ""},
-		"IAL2 that nobody gave": {federation.UpstreamAsk{IAL2: true}, oidcUser, "somebody", federation.SessionNotes{}, proof.CodeUnmet, proof.ReasonProviderRejected},
+		"IAL2 that nobody gave": {federation.UpstreamAsk{Essential: true, IAL2: true}, oidcUser, "somebody", federation.SessionNotes{}, proof.CodeUnmet, proof.ReasonProviderRejected},
 		"another face":          {federation.UpstreamAsk{}, oidcUser, "ada", federation.SessionNotes{}, proof.CodeDenied, proof.ReasonFaceMismatch},
 		"nobody of that name":   {federation.UpstreamAsk{Hint: oidcUser}, "nobody@example.com", "ada", federation.SessionNotes{}, proof.CodeDenied, proof.ReasonFaceMismatch},
 	} {
@@ -96,7 +96,7 @@ func TestFederatedLocal(t *testing.T) {
 func TestFederatedLocalReplayed(t *testing.T) {
 	t.Parallel()
 	k, f := startFederated(t)
-	address, keep := begun(t, f, federation.UpstreamAsk{Face: true})
+	address, keep := begun(t, f, federation.UpstreamAsk{Essential: true, Face: true})
 	back := k.signIn(t, address, oidcUser, "somebody")
 	otherAddress, otherKeep := begun(t, f, federation.UpstreamAsk{})
 	a, err := f.Finish(t.Context(), otherKeep, back) // the same state: an attacker's own, put on the victim
@@ -126,7 +126,7 @@ func TestFederatedLocalReplayed(t *testing.T) {
 		return u.String()
 	}
 	// Without the essential level, the person comes back signed in; the token says how high.
-	address, keep = begun(t, f, federation.UpstreamAsk{IAL2: true})
+	address, keep = begun(t, f, federation.UpstreamAsk{Essential: true, IAL2: true})
 	a, err = f.Finish(t.Context(), keep, k.signIn(t, edit(func(q url.Values) { q.Del("claims") }), oidcUser, "somebody"))
 	refusedAs(t, a, err, proof.CodeUnmet, proof.ReasonProviderRejected)
 	address, keep = begun(t, f, federation.UpstreamAsk{})

@@ -97,9 +97,9 @@ func TestFederatedRequest(t *testing.T) {
 		scope, claims string
 	}{
 		"whoever":  {federation.UpstreamAsk{}, "openid email profile", ""},
-		"IAL2":     {federation.UpstreamAsk{IAL2: true}, "openid email profile /assurance/ial/2", `{"id_token":{"acr":{"essential":true,"values":["/assurance/ial/2"]}}}`},
-		"the face": {federation.UpstreamAsk{Face: true}, "openid email profile", `{"id_token":{"acr":{"essential":true,"values":["liveID push"]}}}`},
-		"both": {federation.UpstreamAsk{Face: true, IAL2: true, Hint: fedHint}, "openid email profile /assurance/ial/2",
+		"IAL2":     {federation.UpstreamAsk{Essential: true, IAL2: true}, "openid email profile /assurance/ial/2", `{"id_token":{"acr":{"essential":true,"values":["/assurance/ial/2"]}}}`},
+		"the face": {federation.UpstreamAsk{Essential: true, Face: true}, "openid email profile", `{"id_token":{"acr":{"essential":true,"values":["liveID push"]}}}`},
+		"both": {federation.UpstreamAsk{Essential: true, Face: true, IAL2: true, Hint: fedHint}, "openid email profile /assurance/ial/2",
 			`{"id_token":{"acr":{"essential":true,"values":["/assurance/ial/2"]}}}`},
 	} {
 		q, keep := p.begin(f, c.ask)
@@ -119,7 +119,7 @@ func TestFederatedRequest(t *testing.T) {
 	own := p.federated(func(c *upstream.FederatedConfig) {
 		c.NoPKCE, c.NoPrompt, c.IAL2ACR, c.IAL2Scope, c.Scopes = true, true, "/assurance/ial/2/", "-", []string{"openid"}
 	})
-	q, _ := p.begin(own, federation.UpstreamAsk{IAL2: true})
+	q, _ := p.begin(own, federation.UpstreamAsk{Essential: true, IAL2: true})
 	if q.Has("code_challenge") || q.Has("prompt") || q.Get("scope") != "openid" || !strings.Contains(q.Get("claims"), `["/assurance/ial/2/"]`) {
 		t.Errorf("as configured: %v", q)
 	}
@@ -172,7 +172,7 @@ func TestFederatedAnswer(t *testing.T) {
 		ask    federation.UpstreamAsk
 		want   federation.UpstreamAnswer
 	}{
-		"a face": {with(), federation.UpstreamAsk{Face: true, Hint: fedHint},
+		"a face": {with(), federation.UpstreamAsk{Essential: true, Face: true, Hint: fedHint},
 			federation.UpstreamAnswer{Identifier: oidcUser, Subject: "u-1", AuthTime: now, Notes: notes{ACR: "liveID push", AMR: []string{"face"}, Face: true, Issuer: issuer}}},
 		"a password, and nothing was asked": {with("acr", "pwd", "amr", "pwd"), federation.UpstreamAsk{},
 			federation.UpstreamAnswer{Identifier: oidcUser, Subject: "u-1", AuthTime: now, Notes: notes{ACR: "pwd", AMR: []string{"pwd"}, Issuer: issuer}}},
@@ -187,7 +187,7 @@ func TestFederatedAnswer(t *testing.T) {
 			federation.UpstreamAnswer{Identifier: oidcUser, Subject: "u-1", Notes: notes{Issuer: issuer}}},
 		"an earlier login": {with("auth_time", now.Unix()-3600), federation.UpstreamAsk{},
 			federation.UpstreamAnswer{Identifier: oidcUser, Subject: "u-1", AuthTime: now.Add(-time.Hour), Notes: notes{ACR: "liveID push", AMR: []string{"face"}, Issuer: issuer}}},
-		"IAL2 in amr": {with("acr", "/assurance/ial/2/", "amr", []string{"face", "/assurance/ial/2/"}), federation.UpstreamAsk{IAL2: true, Face: true},
+		"IAL2 in amr": {with("acr", "/assurance/ial/2/", "amr", []string{"face", "/assurance/ial/2/"}), federation.UpstreamAsk{Essential: true, IAL2: true, Face: true},
 			federation.UpstreamAnswer{Identifier: oidcUser, Subject: "u-1", AuthTime: now,
 				Notes: notes{ACR: "/assurance/ial/2/", AMR: []string{"face", "/assurance/ial/2/"}, Face: true, IALLevel: "IAL2", Issuer: issuer}}},
 		"claims": {with("given_name", "Ada", "family_name", "Lovelace", "birthdate", "1815-12-10", "gender", "female", "nationalities", []string{"GBR"},
@@ -260,16 +260,16 @@ func TestFederatedNoPrompt(t *testing.T) {
 	t.Parallel()
 	p := newIDP(t)
 	f := p.federated(func(c *upstream.FederatedConfig) { c.NoPrompt = true })
-	if a, err := p.signIn(f, federation.UpstreamAsk{Face: true}); err != nil || !a.Notes.Face {
+	if a, err := p.signIn(f, federation.UpstreamAsk{Essential: true, Face: true}); err != nil || !a.Notes.Face {
 		t.Errorf("%+v, %v", a, err)
 	}
 	delete(p.claims, "auth_time")
 	if a, err := p.signIn(f, federation.UpstreamAsk{}); err != nil || a.Notes.Face {
 		t.Errorf("%+v, %v", a, err)
 	}
-	a, err := p.signIn(f, federation.UpstreamAsk{Face: true})
+	a, err := p.signIn(f, federation.UpstreamAsk{Essential: true, Face: true})
 	refusedAs(t, a, err, proof.CodeUnmet, proof.ReasonProviderRejected)
-	if a, err := p.signIn(p.federated(nil), federation.UpstreamAsk{Face: true}); err != nil || !a.Notes.Face {
+	if a, err := p.signIn(p.federated(nil), federation.UpstreamAsk{Essential: true, Face: true}); err != nil || !a.Notes.Face {
 		t.Errorf("with prompt: %+v, %v", a, err)
 	}
 }

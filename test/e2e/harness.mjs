@@ -27,9 +27,9 @@ async function freeBase() {
       s.listen(port, "127.0.0.1", () => s.close(() => done(true)));
     });
   for (let base = 20000; base < 30000; base += 7) {
-    if ((await Promise.all([0, 1, 2, 3, 4].map((i) => free(base + i)))).every(Boolean)) return base;
+    if ((await Promise.all([0, 1, 2, 3, 4, 5].map((i) => free(base + i)))).every(Boolean)) return base;
   }
-  throw new Error("no five free ports in a row");
+  throw new Error("no six free ports in a row");
 }
 
 // World is one running demo with its fixtures; more are flags of the demo.

@@ -96,6 +96,7 @@ func list(v any) (out []string) {
 var npmClients = []string{"openid-client", "oauth4webapi"}
 
 func TestClientsProof(t *testing.T) {
+	t.Parallel()
 	w := shared.open(t)
 	for _, name := range npmClients {
 		t.Run(name, func(t *testing.T) {
@@ -136,6 +137,7 @@ func TestClientsProof(t *testing.T) {
 }
 
 func TestClientsStepUp(t *testing.T) {
+	t.Parallel()
 	w := shared.open(t)
 	user := enrolled(t, w, "step-up")
 	for _, name := range npmClients {
@@ -216,6 +218,7 @@ func ciba(t *testing.T, w *world.World, user string) {
 
 // TestClientsRefuse has each client refuse what was changed on its way.
 func TestClientsRefuse(t *testing.T) {
+	t.Parallel()
 	w := shared.open(t)
 	p := person(t, w)
 	plain := task(t, w, strict, nil)
@@ -239,6 +242,7 @@ func TestClientsRefuse(t *testing.T) {
 
 // TestGoOIDC signs in with coreos/go-oidc.
 func TestGoOIDC(t *testing.T) {
+	t.Parallel()
 	w := shared.open(t)
 	user := enrolled(t, w, "go-oidc")
 	ctx := soon(t)

@@ -39,6 +39,7 @@ var notApplicable = map[string]string{
 
 // TestConformanceBasic is modelled on Basic OP and Config OP.
 func TestConformanceBasic(t *testing.T) {
+	t.Parallel()
 	w := shared.open(t)
 	o := newOP(t, w, basic, person(t, w))
 	// One browser shows document and face once; then its session answers.
@@ -182,6 +183,7 @@ func TestConformanceBasic(t *testing.T) {
 			}
 		},
 		"oidcc-refresh-token": func(o *op) {
+			o.p = person(o.t, w) // prompt=consent has the person show everything again
 			x := o.tokens("scope", "openid offline_access", "prompt", "consent")
 			if x.refresh == "" {
 				o.t.Fatal("no refresh token")
@@ -305,6 +307,7 @@ func discovery(o *op) {
 
 // TestConformancePAR is modelled on what the suite's FAPI 2.0 plan checks of RFC 9126.
 func TestConformancePAR(t *testing.T) {
+	t.Parallel()
 	w := shared.open(t)
 	o := newOP(t, w, basic, person(t, w))
 	o.tokens()

@@ -10,6 +10,7 @@ import (
 // TestConformanceIDA is modelled on the suite's ekyc-test-plan-oidccore: see
 // conformance_test.go for what that means.
 func TestConformanceIDA(t *testing.T) {
+	t.Parallel()
 	w := shared.open(t)
 	o := newOP(t, w, basic, person(t, w))
 	o.tokens("scope", "openid identity_assurance")

@@ -18,6 +18,7 @@ func samlTask(t *testing.T, w *world.World, client string, changes fields) field
 }
 
 func TestSAMLProof(t *testing.T) {
+	t.Parallel()
 	w := shared.open(t)
 	for name, change := range map[string]fields{
 		"nothing asked": nil,
@@ -55,6 +56,7 @@ func TestSAMLProof(t *testing.T) {
 }
 
 func TestSAMLStepUp(t *testing.T) {
+	t.Parallel()
 	w := shared.open(t)
 	user := enrolled(t, w, "saml")
 	p := person(t, w)
@@ -99,6 +101,7 @@ func TestSAMLStepUp(t *testing.T) {
 
 // TestSAMLRefuse has node-saml refuse what was changed on its way.
 func TestSAMLRefuse(t *testing.T) {
+	t.Parallel()
 	w := shared.open(t)
 	p := person(t, w)
 	task := samlTask(t, w, sp, nil)

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"strings"
@@ -19,7 +20,11 @@ import (
 	"github.com/kosmoscope/kosmoscope/test/world"
 )
 
-func TestMain(m *testing.M) { os.Exit(program.Main(m, shared.close)) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	_ = flag.Set("test.parallel", "6") // they mostly wait for each other's photos
+	os.Exit(program.Main(m, shared.close))
+}
 
 // shared is the one world of all tests.
 var shared sharedWorld

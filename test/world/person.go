@@ -67,6 +67,9 @@ func (w *World) Stranger() (*Person, error) {
 	return p, err
 }
 
+// Client is the person's browser: its cookies, and redirects that are not followed.
+func (p *Person) Client() *http.Client { return p.client }
+
 // Leave closes the browser's connections.
 func (p *Person) Leave() { p.client.CloseIdleConnections() }
 

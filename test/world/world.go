@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -29,6 +30,8 @@ var ErrLacking = errors.New("world: models or photographs are missing")
 // Plan is what a world is made for.
 type Plan struct {
 	Root string // of the repository, for its bin/models; default ../..
+	// Program is the built program; "" builds it, which only a test can.
+	Program string
 	// Tenant is more of the bridge's configuration of its tenant: YAML in the block style,
 	// without indentation. It may use the world's addresses.
 	Tenant func(w *World) string
@@ -59,7 +62,7 @@ const (
 	licenseKey = "license-3f1c9d6e5b7a4820"
 )
 
-// Start runs a world. What the test program builds and starts is removed by Close
+// Start runs a world. t may be nil where the plan names the program. What the test program builds and starts is removed by Close
 // and by program.Main. The error is ErrLacking where nothing can be verified.
 func Start(t testing.TB, p Plan) (w *World, err error) {
 	if p.Root == "" {
@@ -97,17 +100,31 @@ func Start(t testing.TB, p Plan) (w *World, err error) {
 
 func (w *World) path(name string) string { return filepath.Join(w.dir, name) }
 
+// Config is the bridge's configuration file: its process is the one that has it as
+// an argument.
+func (w *World) Config() string { return w.path("bridge.yaml") }
+
 // Log is the end of what the bridge has printed.
 func (w *World) Log() string { return w.processes[len(w.processes)-1].Tail() }
 
 func (w *World) run(ctx context.Context, t testing.TB, models string, p Plan) error {
-	enginePort, kosmosPort, bridgePort := program.FreePort(t), program.FreePort(t), program.FreePort(t)
+	var ports [3]int
+	engineFile, file := p.Program, p.Program
+	if t != nil {
+		for i := range ports {
+			ports[i] = program.FreePort(t)
+		}
+		// The race detector makes the engine's arithmetic ten times slower.
+		engineFile, file = program.BuildPlain(t), program.Build(t)
+	} else if err := freePorts(ports[:]); err != nil {
+		return err
+	}
+	enginePort, kosmosPort, bridgePort := ports[0], ports[1], ports[2]
 	engine := fmt.Sprintf("http://127.0.0.1:%d", enginePort)
 	dns := fmt.Sprintf("localhost:%d", kosmosPort)
 	w.Bridge, w.Kosmos, w.CAFile = fmt.Sprintf("http://localhost:%d", bridgePort), "https://"+dns, w.path("kosmos/ca.pem")
 
-	// The race detector makes the engine's arithmetic ten times slower.
-	if err := w.start(program.BuildPlain(t), "engine", "engine", "serve", "--listen", strings.TrimPrefix(engine, "http://"), "--models", models, "--queue", "64"); err != nil {
+	if err := w.start(engineFile, "engine", "engine", "serve", "--listen", strings.TrimPrefix(engine, "http://"), "--models", models, "--queue", "64"); err != nil {
 		return err
 	}
 	config, err := json.Marshal(map[string]any{
@@ -124,7 +141,7 @@ func (w *World) run(ctx context.Context, t testing.TB, models string, p Plan) er
 	if err := os.WriteFile(w.path("kosmos.json"), config, 0o600); err != nil {
 		return err
 	}
-	if err := w.start(program.Build(t), "kosmos", "sandbox", "kosmos", "--config", w.path("kosmos.json")); err != nil {
+	if err := w.start(file, "kosmos", "sandbox", "kosmos", "--config", w.path("kosmos.json")); err != nil {
 		return err
 	}
 	if err := w.processes[0].Ready(ctx, w.client, engine+"/healthz"); err != nil {
@@ -145,13 +162,26 @@ func (w *World) run(ctx context.Context, t testing.TB, models string, p Plan) er
 		}
 	}
 	bridge := fmt.Sprintf(bridgeConfig, w.Bridge, bridgePort, w.path("kosmoscope.db"), w.path("master.key"), Tenant, dns, w.CAFile, licenseKey, more, bearer)
-	if err := os.WriteFile(w.path("bridge.yaml"), []byte(bridge), 0o600); err != nil {
+	if err := os.WriteFile(w.Config(), []byte(bridge), 0o600); err != nil {
 		return err
 	}
-	if err := w.start(program.Build(t), "bridge", "serve", "--config", w.path("bridge.yaml")); err != nil {
+	if err := w.start(file, "bridge", "serve", "--config", w.Config()); err != nil {
 		return err
 	}
 	return w.processes[2].Ready(ctx, w.client, w.Bridge+"/healthz")
+}
+
+// freePorts asks the system for ports.
+func freePorts(ports []int) error {
+	for i := range ports {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		defer l.Close()
+		ports[i] = l.Addr().(*net.TCPAddr).Port
+	}
+	return nil
 }
 
 const bridgeConfig = `public_url: %[1]s

@@ -3,7 +3,6 @@ package keys_test
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"sync"
@@ -41,49 +40,57 @@ func (m tools) equal(what string, got, want any) {
 	}
 }
 
-// Two processes start at the same moment, on either database.
+// Two processes start at the same moment.
 func TestEnsure(t *testing.T) {
 	t.Parallel()
-	for name, dsn := range map[string]func(*testing.T) string{
-		"sqlite":   func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "k.db") },
-		"postgres": func(t *testing.T) string { return pgtest.URL(t) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			dsn := dsn(t)
-			v, err := newVault(t.TempDir())
-			if err != nil {
-				t.Fatal(err)
-			}
-			worlds := []*world{worldOf(t, dsn, v), worldOf(t, dsn, v)}
-			m := worlds[0].must(t)
-			var services []*keys.Service
-			var wg sync.WaitGroup
-			for _, w := range worlds {
-				s := w.replica()
-				services = append(services, s)
-				wg.Go(func() {
-					if err := s.Ensure(t.Context(), tenant); err != nil {
-						t.Error(err)
-					}
-				})
-			}
-			wg.Wait()
-			m.equal("keys", len(m.stored("", "")), 6)
-			for _, k := range m.stored("", "") {
-				m.equal("audit", m.trail(k.ID), []string{fmt.Sprint("federation_key.made by job ", map[string]string{"use": k.Use, "alg": k.Alg, "state": string(k.State)})})
-			}
-			for i, s := range services {
-				for _, alg := range []string{keys.ES256, keys.RS256} {
-					m.verify(services[1-i], m.sign(s, alg))
-				}
-			}
-			before := m.stored("", "")
-			m.ok(services[0].Ensure(t.Context(), tenant))
-			if !reflect.DeepEqual(m.stored("", ""), before) {
-				t.Error("something was made again")
+	v, err := newVault(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dsn := pgtest.URL(t)
+	worlds := []*world{worldOf(t, dsn, v), worldOf(t, dsn, v)}
+	ensureAtOnce(t, worlds[0].must(t), []*keys.Service{worlds[0].replica(), worlds[1].replica()})
+}
+
+// Some keys are missing, which does not take long to mend.
+func TestEnsureSome(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := w.must(t)
+	for _, state := range []federation.KeyState{federation.KeyActive, federation.KeyNext} {
+		id := m.one(keys.OIDC, keys.ES256, state)
+		m.ok(w.UpdateFederation(t.Context(), func(tx federation.Tx) error {
+			return tx.UpdateKeyState(tenant, id, state, federation.KeyRetired, start)
+		}))
+	}
+	ensureAtOnce(t, m, []*keys.Service{w.replica(), w.replica(), w.replica()})
+}
+
+func ensureAtOnce(t *testing.T, m tools, services []*keys.Service) {
+	t.Helper()
+	var wg sync.WaitGroup
+	for _, s := range services {
+		wg.Go(func() {
+			if err := s.Ensure(t.Context(), tenant); err != nil {
+				t.Error(err)
 			}
 		})
+	}
+	wg.Wait()
+	live := slices.DeleteFunc(m.stored("", ""), func(k *federation.Key) bool { return k.State == federation.KeyRetired })
+	m.equal("keys", len(live), 6)
+	for _, k := range live {
+		m.equal("audit", m.trail(k.ID), []string{fmt.Sprint("federation_key.made by job ", map[string]string{"use": k.Use, "alg": k.Alg, "state": string(k.State)})})
+	}
+	for i, s := range services {
+		for _, alg := range []string{keys.ES256, keys.RS256} {
+			m.verify(services[(i+1)%len(services)], m.sign(s, alg))
+		}
+	}
+	before := m.stored("", "")
+	m.ok(services[0].Ensure(t.Context(), tenant))
+	if !reflect.DeepEqual(m.stored("", ""), before) {
+		t.Error("something was made again")
 	}
 }
 

@@ -208,6 +208,10 @@ func TestAssertionSignature(t *testing.T) {
 			w.send(t, tokenPath, signing(a)).failed(t, 401, "invalid_client")
 		})
 	}
+	// Keys that are left over from another configuration open nothing.
+	w.core.add(federation.Client{ID: "left", OIDC: &federation.OIDCClient{AuthMethod: "client_secret_basic", JWKS: keySet(clientKey(), "k1")}}, backSecret)
+	w.send(t, tokenPath, signing(signWith(t, jose.ES256, clientKey(), "k1", claims("left")))).failed(t, 401, "invalid_client")
+
 	w.send(t, tokenPath, signing(signWith(t, jose.ES256, clientKey(), "", claims("signed")))).failed(t, 400, "invalid_grant") // without a kid
 	w.send(t, tokenPath, and(signing(good), "client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:saml2-bearer")).failed(t, 400, "invalid_request")
 	w.send(t, tokenPath, and(signing(good), "client_id", "basic")).failed(t, 400, "invalid_request")

@@ -13,8 +13,9 @@ import (
 // fakeStore is federation.Store in memory, one transaction at a time. A failed one
 // leaves nothing behind.
 type fakeStore struct {
-	mu   sync.Mutex
-	data rows
+	mu     sync.Mutex
+	data   rows
+	viewed func() // called once, after the next ViewFederation; nil: nothing
 }
 
 type rows struct {
@@ -72,9 +73,14 @@ func (s *fakeStore) UpdateFederation(_ context.Context, fn func(federation.Tx) e
 
 func (s *fakeStore) ViewFederation(_ context.Context, fn func(federation.Tx) error) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	copied := s.data.clone()
-	return fn((*fakeTx)(&copied))
+	copied, viewed := s.data.clone(), s.viewed
+	s.viewed = nil
+	s.mu.Unlock()
+	err := fn((*fakeTx)(&copied))
+	if viewed != nil {
+		viewed()
+	}
+	return err
 }
 
 // read is a copy of what is stored, for a test to look at.

@@ -97,10 +97,67 @@ func TestPushedIsTheClientsAndShortLived(t *testing.T) {
 		t.Errorf("begun %d times", n)
 	}
 
+	// Somebody is quicker between the look and the use.
+	uri = pushedURI(t, w, asking("rp"), "rp")
+	before = len(w.core.asks)
+	quick := url.Values{"client_id": {"rp"}, "request_uri": {uri}}
+	w.store.viewed = func() {
+		if g := w.visit("GET", authorizePath, quick); g.to != "/c/1" {
+			t.Errorf("the quicker one: to %s", g.to)
+		}
+	}
+	w.visit("GET", authorizePath, quick).sorry(t, http.StatusBadRequest)
+	if n := len(w.core.asks) - before; n != 1 {
+		t.Errorf("begun %d times", n)
+	}
+
 	// An address that was withdrawn after the push.
 	uri = pushedURI(t, w, asking("rp"), "rp")
 	w.core.add(federation.Client{ID: "rp", OIDC: &federation.OIDCClient{RedirectURIs: []string{"https://rp.example.com/new"}, AuthMethod: "client_secret_basic"}})
 	w.visit("GET", authorizePath, url.Values{"client_id": {"rp"}, "request_uri": {uri}}).sorry(t, http.StatusBadRequest)
+}
+
+// A pushed request of a client that has a secret is its own; of a public client anybody
+// can push one, so that it is held to its default as in a browser.
+func TestPushedByAnybody(t *testing.T) {
+	t.Parallel()
+	w := frontWorld()
+	more := asking("held", "acr_values", federation.ACRIAL1)
+	w.visit("GET", authorizePath, url.Values{"client_id": {"held"}, "request_uri": {pushedURI(t, w, more, "held")}})
+	if a := w.core.lastAsk(); len(a.ACR) != 1 || a.ACR[0] != federation.ACRIAL1 || a.Essential {
+		t.Errorf("with a secret: %+v", a)
+	}
+	held, _ := w.core.Client(tenant, "held")
+	open, o := *held, *held.OIDC
+	o.AuthMethod, open.OIDC = "none", &o
+	w.core.add(open)
+	g := w.visit("POST", parPath, more)
+	var body struct {
+		URI string `json:"request_uri"`
+	}
+	if json.Unmarshal([]byte(g.body), &body); body.URI == "" {
+		t.Fatalf("par: %d %s", g.status, g.body)
+	}
+	if g := w.visit("GET", authorizePath, url.Values{"client_id": {"held"}, "request_uri": {body.URI}}); g.to != "/c/1" {
+		t.Fatalf("to %s", g.to)
+	}
+	if a := w.core.lastAsk(); len(a.ACR) != 0 {
+		t.Errorf("of a public client: %+v", a)
+	}
+}
+
+func TestPushKeepsNoSecret(t *testing.T) {
+	t.Parallel()
+	w := frontWorld()
+	if g := w.visit("POST", parPath, asking("rp", "client_secret", frontSecret)); g.status != http.StatusCreated {
+		t.Fatalf("par: %d %s", g.status, g.body)
+	}
+	for _, p := range w.store.read().pushed {
+		plain, err := w.core.Open(tenant, "oidc-par", string(p.Sealed))
+		if err != nil || strings.Contains(string(plain), "secret") {
+			t.Errorf("kept: %s, %v", plain, err)
+		}
+	}
 }
 
 func TestPushRefuses(t *testing.T) {

@@ -1,6 +1,7 @@
 package oidc_test
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
@@ -413,9 +414,23 @@ func TestRefreshRefused(t *testing.T) {
 	w.send(t, tokenPath, redeeming(first.text("refresh_token")), asBasic).failed(t, 400, "invalid_grant")
 	w.send(t, tokenPath, and(refreshing(first), "scope", "openid email"), asBasic).failed(t, 400, "invalid_scope")
 	w.send(t, tokenPath, and(refreshing(first), "scope", "offline_access"), asBasic).failed(t, 400, "invalid_scope")
-	narrow := w.send(t, tokenPath, and(refreshing(first), "scope", "openid"), asBasic).ok(t)
-	if narrow.text("scope") != "openid" {
-		t.Errorf("scope %q, want openid", narrow.text("scope"))
+}
+
+// A refresh may ask for less, and then less is told; the next may ask for all again.
+func TestRefreshNarrowed(t *testing.T) {
+	t.Parallel()
+	w := backWorld(t)
+	w.core.answers["s1"].IALLevel = "IAL1"
+	last := w.signedIn(t, "scope", "openid profile offline_access")
+	for _, scope := range []string{"openid profile", "openid", ""} {
+		last = w.send(t, tokenPath, and(refreshing(last), "scope", scope), asBasic).ok(t)
+		_, there := w.claimsOf(t, last.text("id_token"))["ial_level"]
+		if want := scope != "openid"; there != want {
+			t.Errorf("scope %q: ial_level told is %v, want %v", scope, there, want)
+		}
+		if want := cmp.Or(scope, "openid profile offline_access"); last.text("scope") != want {
+			t.Errorf("scope %q, want %q", last.text("scope"), want)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 // Package storetest is the contract that every database behind internal/store
 // keeps: what journey.Store, journey.Tx, decide.Store, decide.Tx, federation.Store,
-// federation.Tx and jobs.Queue promise, as tests.
+// federation.Tx, hooks.Store, hooks.Tx, deliveries.Store, deliveries.Tx and jobs.Queue
+// promise, as tests.
 package storetest
 
 import (
@@ -17,7 +18,9 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/kosmoscope/kosmoscope/internal/deliveries"
 	"github.com/kosmoscope/kosmoscope/internal/federation"
+	"github.com/kosmoscope/kosmoscope/internal/hooks"
 	"github.com/kosmoscope/kosmoscope/internal/jobs"
 	"github.com/kosmoscope/kosmoscope/internal/journey"
 	"github.com/kosmoscope/kosmoscope/internal/proof"
@@ -29,6 +32,8 @@ type Store interface {
 	journey.Store
 	decide.Store
 	federation.Store
+	hooks.Store
+	deliveries.Store
 	jobs.Queue
 	Close() error
 }
@@ -114,6 +119,29 @@ func Run(t *testing.T, fresh func(*testing.T) Opener) {
 		"EraseFederation":          testEraseFederation,
 		"EraseAgainstGrants":       testEraseAgainstGrants,
 		"FederationTransactions":   testFederationTransactions,
+
+		"Events":                 testEvents,
+		"ManyEvents":             testManyEvents,
+		"EventList":              testEventList,
+		"EventsAtOnce":           testEventsAtOnce,
+		"PumpMissesNothing":      testPumpMissesNothing,
+		"PumpsAtOnce":            testPumpsAtOnce,
+		"ForgetEvents":           testForgetEvents,
+		"EraseHooks":             testEraseHooks,
+		"PurgeEvents":            testPurgeEvents,
+		"Work":                   testWork,
+		"EveryHooksField":        testEveryHooksField,
+		"Rules":                  testRules,
+		"Cursors":                testCursors,
+		"HooksTransactions":      testHooksTransactions,
+		"Messages":               testMessages,
+		"Endpoints":              testEndpoints,
+		"Deliveries":             testDeliveries,
+		"Attempts":               testAttempts,
+		"PurgeMessages":          testPurgeMessages,
+		"EraseDeliveries":        testEraseDeliveries,
+		"EveryDeliveriesField":   testEveryDeliveriesField,
+		"DeliveriesTransactions": testDeliveriesTransactions,
 	}
 	for _, name := range slices.Sorted(keysOf(tests)) {
 		t.Run(name, func(t *testing.T) { tests[name](t, fresh(t)) })
