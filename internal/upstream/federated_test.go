@@ -184,7 +184,7 @@ func TestFederatedAnswer(t *testing.T) {
 		}, federation.UpstreamAsk{},
 			federation.UpstreamAnswer{Subject: "u-1", AuthTime: now, Notes: notes{ACR: "liveID push", AMR: []string{"face"}, Face: true, Issuer: issuer}}},
 		"silent about how": {without("acr", "amr", "auth_time"), federation.UpstreamAsk{},
-			federation.UpstreamAnswer{Identifier: oidcUser, Subject: "u-1", Notes: notes{Issuer: issuer}}},
+			federation.UpstreamAnswer{Identifier: oidcUser, Subject: "u-1", AuthTime: now, Notes: notes{Issuer: issuer}}},
 		"an earlier login": {with("auth_time", now.Unix()-3600), federation.UpstreamAsk{},
 			federation.UpstreamAnswer{Identifier: oidcUser, Subject: "u-1", AuthTime: now.Add(-time.Hour), Notes: notes{ACR: "liveID push", AMR: []string{"face"}, Issuer: issuer}}},
 		"IAL2 in amr": {with("acr", "/assurance/ial/2/", "amr", []string{"face", "/assurance/ial/2/"}), federation.UpstreamAsk{Essential: true, IAL2: true, Face: true},

@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
@@ -147,6 +148,28 @@ func certificate(private crypto.Signer, now time.Time) ([]byte, error) {
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 	}
 	return x509.CreateCertificate(rand.Reader, c, c, private.Public(), private)
+}
+
+// introduced is the certificate that the set of public keys has for an RSA key (x5c),
+// because Microsoft Entra reads keys out of nothing else. It is made of the key and its
+// time alone, so that it is the same each time and on every replica: an RSA signature
+// of PKCS #1 v1.5 has no randomness.
+func introduced(k *federation.Key, private crypto.Signer) ([]*x509.Certificate, error) {
+	sum := sha256.Sum256([]byte(k.ID))
+	serial := new(big.Int).SetBytes(sum[:15])
+	c := &x509.Certificate{
+		SerialNumber: serial.Add(serial, big.NewInt(1)),
+		Subject:      pkix.Name{CommonName: "Kosmoscope ID tokens"},
+		NotBefore:    k.CreatedAt.Add(-time.Hour),
+		NotAfter:     k.CreatedAt.AddDate(certificateYears, 0, 0),
+		KeyUsage:     x509.KeyUsageDigitalSignature,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, private.Public(), private)
+	if err != nil {
+		return nil, err
+	}
+	parsed, err := x509.ParseCertificate(der)
+	return []*x509.Certificate{parsed}, err
 }
 
 // publicHalf names a key by its thumbprint (RFC 7638).

@@ -110,6 +110,11 @@ func (s *Service) openOne(k *federation.Key, was *key) (*key, error) {
 	if err := holds(k, private.Public()); err != nil {
 		return nil, err
 	}
+	if k.Use == OIDC && k.Alg == RS256 {
+		if opened.jwk.Certificates, err = introduced(k, private); err != nil {
+			return nil, err
+		}
+	}
 	opened.private = private
 	return opened, nil
 }

@@ -341,3 +341,28 @@ func FuzzVerify(f *testing.F) {
 		}
 	})
 }
+
+// Entra reads keys out of certificates: every RSA key has one, the same from every replica.
+func TestCertificatesOfKeys(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := tools{t, w}
+	first, err := w.replica().JWKS(t.Context(), tenant)
+	m.ok(err)
+	again, err := w.replica().JWKS(t.Context(), tenant)
+	m.ok(err)
+	if string(first) != string(again) {
+		t.Error("two replicas publish different sets")
+	}
+	var set jose.JSONWebKeySet
+	m.ok(json.Unmarshal(first, &set))
+	for _, k := range set.Keys {
+		want := 0
+		if k.Algorithm == "RS256" {
+			want = 1
+		}
+		if len(k.Certificates) != want {
+			t.Errorf("%s key with %d certificates", k.Algorithm, len(k.Certificates))
+		}
+	}
+}
