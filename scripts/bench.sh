@@ -45,6 +45,13 @@ else
   echo "left out: no PostgreSQL (apt-get install postgresql, or set KOSMOSCOPE_TEST_POSTGRES)"
 fi
 
+step "sign-ins by OpenID Connect, beside two peers"
+if command -v npm >/dev/null; then
+  go run ./bench/federation
+else
+  echo "left out: no npm, which one of the peers comes with"
+fi
+
 step "blockid: encrypted create + result pairs"
 go test -run '^$' -bench CreateResult -benchtime 3s -count 3 ./blockid
 

@@ -49,6 +49,7 @@ step "what computes"
 go list ./... | grep -E "/($arithmetic|internal/sandbox/kosmos)\$" | xargs go test -timeout 20m
 
 step "whole programs, one package at a time"
+(cd test/federation/clients && npm ci --no-audit --no-fund)
 go test -race -timeout 20m ./test/whole
 for p in $(go list ./... | grep -E "/($programs)\$" | grep -v /test/whole); do go test -timeout 20m "$p"; done
 

@@ -106,6 +106,9 @@ func (x *Answer) will(a *Ask) bool {
 	if a.HintSubject != "" && a.HintSubject != x.Subject || a.Hint != "" && x.Matched && a.Hint != x.Identifier {
 		return false
 	}
+	if len(a.ACR) == 0 && !a.Proofing && a.Hint == "" && a.HintSubject != "" {
+		return true // our own token names this very subject, and nothing more is wanted
+	}
 	switch a.plan() {
 	case needFace:
 		return x.Matched

@@ -273,6 +273,9 @@ func (s *Service) finishChallenge(tx Tx, c *proof.Challenge, actor string, v pro
 			return err
 		}
 	}
+	if err := s.ended(tx, c.Tenant, "challenge:"+c.ID); err != nil {
+		return err
+	}
 	var retention time.Duration // of a tenant that is configured no longer: none
 	if tenant, ok := s.tenants[c.Tenant]; ok {
 		retention = tripOfChallenge(c).keep(tenant)

@@ -102,6 +102,10 @@ type Options struct {
 	// OnVerdict is the kind of job that is queued, with the challenge's id as its key, when a
 	// challenge that names a decision has ended in match or no_match; empty: none.
 	OnVerdict string
+	// OnEnded is the kind of job that is queued in the transaction in which something ends,
+	// with "verification:ID", "challenge:ID" or, of a person who was forgotten, "subject:ID" as
+	// its key; empty: none.
+	OnEnded string
 	Now       func() time.Time
 	Wake      func() // called after a commit that queued a job due soon; may be nil
 	Logger    *slog.Logger
@@ -365,6 +369,31 @@ func (s *Service) Subject(ctx context.Context, tenant, identifier string) (_ *pr
 
 func (s *Service) lookup(tenant, identifier string) []byte {
 	return s.Vault.MAC(tenant, "subject", identifier)
+}
+
+// Lookup is the keyed hash under which a user identifier is found.
+func (s *Service) Lookup(tenant, identifier string) []byte { return s.lookup(tenant, identifier) }
+
+// Identifier opens the user identifier of a subject; "" if there is none any more.
+func (s *Service) Identifier(ctx context.Context, tenant, subject string) (string, error) {
+	var who *proof.Subject
+	err := s.Store.View(ctx, func(tx Tx) (err error) {
+		who, err = tx.Subject(tenant, subject)
+		return err
+	})
+	if err != nil || who.SealedIdentifier == nil || who.WrappedKey == nil {
+		return "", err
+	}
+	plain, err := s.Vault.Open(who.WrappedKey, Place{Tenant: tenant, Subject: subject, Table: "subjects", Column: "identifier", Row: subject}, who.SealedIdentifier)
+	return string(plain), err
+}
+
+// ended queues the job that tells of an end.
+func (s *Service) ended(tx Tx, tenant, object string) error {
+	if s.OnEnded == "" {
+		return nil
+	}
+	return s.enqueue(tx, tenant, s.OnEnded, object, s.Now())
 }
 
 // Result answers a caller about its own verification from the store alone. An

@@ -259,6 +259,9 @@ func (s *Service) finish(tx Tx, v *proof.Verification, actor string, status proo
 			return err
 		}
 	}
+	if err := s.ended(tx, v.Tenant, "verification:"+v.ID); err != nil {
+		return err
+	}
 	var retention time.Duration // of a tenant that is configured no longer: none
 	if tenant, ok := s.tenants[v.Tenant]; ok {
 		retention = tripOf(v).keep(tenant)
@@ -434,6 +437,9 @@ func (s *Service) Erase(ctx context.Context, tenant, subject string) (done Erase
 			return err
 		}
 		if err := tx.EraseSubject(tenant, found.ID, s.Now()); err != nil {
+			return err
+		}
+		if err := s.ended(tx, tenant, "subject:"+found.ID); err != nil {
 			return err
 		}
 		return s.auditSubject(tx, tenant, "operator", "subject.erased", found.ID)
