@@ -92,6 +92,7 @@ type Tenant struct {
 	StepUp       StepUp             `yaml:"step_up"`
 	Risk         Risk               `yaml:"risk"`
 	Federation   Federation         `yaml:"federation"`
+	Hooks        Hooks              `yaml:"hooks"`
 	Descope      *Descope           `yaml:"descope"` // nil: nothing of Descope's is called
 }
 
@@ -385,6 +386,9 @@ func (c *Config) complete(dir string) {
 			orDefault(&c.Callers[i].Tenant, c.Tenants[0].ID)
 		}
 	}
+	for i := range c.Tenants {
+		c.Tenants[i].Hooks.complete(c.Tenants[i].ID, c.Callers)
+	}
 }
 
 // What external_auth_failure may be.
@@ -431,6 +435,7 @@ func (c *Config) check() error {
 		}
 		ids[t.ID] = true
 		t.check(at, bad)
+		t.Hooks.check(at+".hooks", t.ID, c.Callers, bad)
 	}
 	if len(c.Callers) == 0 {
 		bad("callers", "at least one is needed, or nobody can call")

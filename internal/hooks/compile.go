@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/kosmoscope/kosmoscope/internal/proof"
 	"github.com/kosmoscope/kosmoscope/internal/risk/policy"
 )
 
@@ -35,6 +36,9 @@ func (e *InvalidError) Error() string {
 	}
 	return "hooks: rules that cannot be taken"
 }
+
+// Unwrap makes it proof.CodeInvalid.
+func (e *InvalidError) Unwrap() error { return proof.Invalid("rules", "the rules cannot be taken") }
 
 // Compile makes rules that can be evaluated, or gives an *InvalidError. The rules must not
 // be changed afterwards.
@@ -71,6 +75,9 @@ func (c *Compiled) listens(action string) bool {
 // matching are the rules that an event meets, apart from their counts, in the order of the
 // document.
 func (c *Compiled) matching(e *Event, content *Content) []*compiledRule {
+	if reserved(e.Action) && e.Source != SourceHere {
+		return nil // whoever says so, it did not happen here
+	}
 	var list []*compiledRule
 	x := &seen{event: e, content: content}
 	for _, r := range c.on[e.Action] {

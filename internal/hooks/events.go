@@ -253,4 +253,3 @@ func scalar(v any) string {
 	}
 	return fmt.Sprint(v) // of our own making: an int, a time
 }
-

@@ -31,6 +31,7 @@ type Tx interface {
 	Subject(tenant, id string) (*proof.Subject, error)
 	SubjectByLookup(tenant string, lookup []byte) (*proof.Subject, error)
 	Verification(tenant, id string) (*proof.Verification, error)
+	VerificationsOf(tenant, subject string) ([]*proof.Verification, error) // newest first
 	Challenge(tenant, id string) (*proof.Challenge, error)
 	InsertMessage(m *deliveries.Message) error
 	InsertAudit(r *proof.AuditRecord) error

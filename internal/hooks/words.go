@@ -171,12 +171,12 @@ type WorkNotes struct {
 
 // Reasons of events and work. They are a part of proof.Reasons.
 const (
-	ReasonUnreadable     proof.Reason = "event_unreadable"      // an event that cannot be evaluated
-	ReasonOutcomeUnknown proof.Reason = "outcome_unknown"       // begun, and nobody knows whether it was done
-	ReasonNobody         proof.Reason = "nobody_meant"          // the event names no person, or one that is unknown here
-	ReasonNothingToDo    proof.Reason = "nothing_to_do"         // what would be written cannot be told
-	ReasonSuperseded     proof.Reason = "superseded"            // something newer of the same person was written
-	ReasonNotConfigured  proof.Reason = "action_not_configured" // no Descope project, messages or caller for it
-	ReasonNoAddress      proof.Reason = "no_address"            // no verified e-mail address to send the link to
-	ReasonDropped        proof.Reason = "dropped"               // a person decided that it is not to be done
+	ReasonUnreadable     = proof.ReasonEventUnreadable     // an event that cannot be evaluated
+	ReasonOutcomeUnknown = proof.ReasonOutcomeUnknown      // begun, and nobody knows whether it was done
+	ReasonNobody         = proof.ReasonNobodyMeant         // the event names no person, or one that is unknown here
+	ReasonNothingToDo    = proof.ReasonNothingToDo         // what would be written cannot be told
+	ReasonSuperseded     = proof.ReasonSuperseded          // something newer of the same person was written
+	ReasonNotConfigured  = proof.ReasonActionNotConfigured // no Descope project, messages or caller for it
+	ReasonNoAddress      = proof.ReasonNoAddress           // no verified e-mail address to send the link to
+	ReasonDropped        = proof.ReasonDropped             // a person decided that it is not to be done
 )

@@ -330,13 +330,17 @@ func (s *Service) PurgeChallenge(ctx context.Context, j proof.Job) (time.Time, e
 	return time.Time{}, err
 }
 
+// countedFor is how far back rules may count (door C): windows of a day, of events that
+// may come a day late.
+const countedFor = 49 * time.Hour
+
 func (s *Service) longestLimit(tenant string) time.Duration {
 	t, ok := s.tenants[tenant]
 	if !ok {
 		return 0
 	}
 	l := t.StepUp.Limits
-	return max(l.SubjectStarts.Per, l.SubjectFailures.Per, l.CallerStarts.Per, l.NetworkOpens.Per, l.NetworkFailures.Per) + time.Minute
+	return max(l.SubjectStarts.Per, l.SubjectFailures.Per, l.CallerStarts.Per, l.NetworkOpens.Per, l.NetworkFailures.Per, countedFor) + time.Minute
 }
 
 func (s *Service) loadChallenge(ctx context.Context, tenant, id string) (c *proof.Challenge, subject *proof.Subject, err error) {

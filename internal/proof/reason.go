@@ -1,5 +1,7 @@
 package proof
 
+import "slices"
+
 // Reason is a stable code that says why something was refused, failed or is
 // still pending. docs/reasons.md lists every one with what to do about it; a
 // test holds the two together.
@@ -104,6 +106,27 @@ const (
 	ReasonDataPurged Reason = "data_purged"     // claims are gone after the retention time
 )
 
+// What became of an event, and of what a rule does (internal/hooks).
+const (
+	ReasonEventUnreadable     Reason = "event_unreadable"      // it cannot be evaluated
+	ReasonOutcomeUnknown      Reason = "outcome_unknown"       // begun, and nobody knows whether it was done
+	ReasonNobodyMeant         Reason = "nobody_meant"          // the event names no person, or one that is unknown here
+	ReasonNothingToDo         Reason = "nothing_to_do"         // what would be written cannot be told
+	ReasonSuperseded          Reason = "superseded"            // something newer of the same person was written
+	ReasonActionNotConfigured Reason = "action_not_configured" // no Descope project, messages or caller for it
+	ReasonNoAddress           Reason = "no_address"            // no verified e-mail address to send the link to
+	ReasonDropped             Reason = "dropped"               // a person decided that it is not to be done
+)
+
+// What became of telling another tool (internal/deliveries).
+const (
+	ReasonEndpointUnreachable Reason = "endpoint_unreachable" // no answer
+	ReasonEndpointRefused     Reason = "endpoint_refused"     // an answer that is not 2xx
+	ReasonEndpointAddress     Reason = "endpoint_address"     // its address is not allowed
+	ReasonEndpointGone        Reason = "endpoint_gone"        // it answered 410, or was deleted here
+	ReasonEndpointOff         Reason = "endpoint_off"         // it is switched off here
+)
+
 // What the caller did.
 const (
 	ReasonInvalidRequest      Reason = "invalid_request"
@@ -119,8 +142,22 @@ const (
 	ReasonInternal            Reason = "internal_error"
 )
 
+// ofOperators are the reasons that only operators meet.
+var ofOperators = []Reason{
+	ReasonEventUnreadable, ReasonOutcomeUnknown, ReasonNobodyMeant, ReasonNothingToDo, ReasonSuperseded,
+	ReasonActionNotConfigured, ReasonNoAddress, ReasonDropped,
+	ReasonEndpointUnreachable, ReasonEndpointRefused, ReasonEndpointAddress, ReasonEndpointGone, ReasonEndpointOff,
+}
+
+// OfOperators reports whether only operators meet r: no page that people see shows it.
+func (r Reason) OfOperators() bool { return slices.Contains(ofOperators, r) }
+
 // Reasons lists every reason there is.
 func Reasons() []Reason {
+	return append(ofPeople(), ofOperators...)
+}
+
+func ofPeople() []Reason {
 	return []Reason{
 		ReasonImageUnreadable, ReasonImageTooLarge, ReasonImageTooSmall, ReasonImageBlurred, ReasonMRZNotFound, ReasonMRZUnreadable,
 		ReasonMRZCheckDigit, ReasonDocumentExpired, ReasonDocumentType, ReasonDocumentUnsupported, ReasonDocumentInvalid,
@@ -145,10 +182,5 @@ func Reasons() []Reason {
 
 // Known reports whether r is one of Reasons.
 func (r Reason) Known() bool {
-	for _, k := range Reasons() {
-		if k == r {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(Reasons(), r)
 }

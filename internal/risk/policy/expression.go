@@ -49,11 +49,7 @@ type program struct {
 
 func newLanguage(signals []string) (*language, error) {
 	l := &language{facts: map[string]int{}, signals: map[string]bool{}}
-	opts := []cel.EnvOption{
-		cel.StdLib(cel.StdLibSubset(subset())), cel.Macros(parser.NewGlobalMacro(operators.Has, 1, l.has)),
-		cel.CrossTypeNumericComparisons(true), cel.HomogeneousAggregateLiterals(), cel.EagerlyValidateDeclarations(true),
-		cel.ParserExpressionSizeLimit(MaxExpression), cel.ParserRecursionLimit(60), cel.ASTValidators(cel.ValidateRegexLiterals()),
-	}
+	opts := dialect(l.knows)
 	for i, f := range facts {
 		l.facts[f.name] = i
 		opts = append(opts, cel.Variable(f.name, f.typ), cel.Variable(hasDot+f.name, cel.BoolType))
@@ -108,14 +104,27 @@ func subset() *env.LibrarySubset {
 	return s
 }
 
-// has makes has(device.known) ask whether that can be told. CEL's own would ask for the
-// field of a message, of which there are none.
-func (l *language) has(h parser.ExprHelper, _ ast.Expr, args []ast.Expr) (ast.Expr, *common.Error) {
-	name := dotted(args[0])
-	if _, ok := l.facts[name]; !ok && !l.signals[strings.TrimPrefix(name, signalsDot)] {
-		return nil, h.NewError(args[0].ID(), "has() takes a name of the list, as has(device.known)")
+// dialect is CEL without what conditions need not, whatever the variables are; known
+// tells their names. It makes has(device.known) ask whether that can be told. CEL's own
+// would ask for the field of a message, of which there are none.
+func dialect(known func(name string) bool) []cel.EnvOption {
+	has := func(h parser.ExprHelper, _ ast.Expr, args []ast.Expr) (ast.Expr, *common.Error) {
+		name := dotted(args[0])
+		if !known(name) {
+			return nil, h.NewError(args[0].ID(), "has() takes a name of the list, as has(device.known)")
+		}
+		return h.NewIdent(hasDot + name), nil
 	}
-	return h.NewIdent(hasDot + name), nil
+	return []cel.EnvOption{
+		cel.StdLib(cel.StdLibSubset(subset())), cel.Macros(parser.NewGlobalMacro(operators.Has, 1, has)),
+		cel.CrossTypeNumericComparisons(true), cel.HomogeneousAggregateLiterals(), cel.EagerlyValidateDeclarations(true),
+		cel.ParserExpressionSizeLimit(MaxExpression), cel.ParserRecursionLimit(60), cel.ASTValidators(cel.ValidateRegexLiterals()),
+	}
+}
+
+func (l *language) knows(name string) bool {
+	_, ok := l.facts[name]
+	return ok || l.signals[strings.TrimPrefix(name, signalsDot)]
 }
 
 func dotted(e ast.Expr) string {
@@ -138,7 +147,7 @@ func dotted(e ast.Expr) string {
 func (l *language) compile(text string) (p *program, code, message string) {
 	checked, issues := l.env.Compile(text)
 	if issues.Err() != nil {
-		return nil, "expression_invalid", l.explain(issues)
+		return nil, "expression_invalid", explain(issues, l.groups, "docs/policy-expressions.md", "policy")
 	}
 	if t := checked.OutputType(); !t.IsExactType(cel.BoolType) {
 		return nil, "expression_not_bool", fmt.Sprintf("The expression gives %s, not true or false. Compare it with something.", cel.FormatCELType(t))
@@ -179,18 +188,20 @@ func steps(n uint64) string {
 	return fmt.Sprint(n)
 }
 
-// explain puts what CEL says about an expression into words.
-func (l *language) explain(issues *cel.Issues) string {
+// explain puts what CEL says about an expression into words. groups are the names that
+// begin with one and a dot, page is where all are listed, and document what the expression
+// is a part of.
+func explain(issues *cel.Issues, groups func(group string) []string, page, document string) string {
 	list := issues.Errors()
 	e := list[0]
 	where := fmt.Sprintf("line %d, column %d", e.Location.Line(), e.Location.Column()+1)
 	msg := e.Message
 	if rest, ok := strings.CutPrefix(msg, "undeclared reference to '"); ok {
 		name, _, _ := strings.Cut(rest, "'")
-		if groups := l.groups(name); len(groups) > 0 {
-			return fmt.Sprintf("At %s: %q alone is nothing, or what follows the dot is not known. Known are %s.", where, clip(name), strings.Join(groups, ", "))
+		if known := groups(name); len(known) > 0 {
+			return fmt.Sprintf("At %s: %q alone is nothing, or what follows the dot is not known. Known are %s.", where, clip(name), strings.Join(known, ", "))
 		}
-		return fmt.Sprintf("At %s: %q is not known here. docs/policy-expressions.md lists what is; or is the policy from a newer version of the program?", where, clip(name))
+		return fmt.Sprintf("At %s: %q is not known here. %s lists what is; or is the %s from a newer version of the program?", where, clip(name), page, document)
 	}
 	if rest, ok := strings.CutPrefix(msg, "found no matching overload for '"); ok {
 		name, _, _ := strings.Cut(rest, "'")
