@@ -17,5 +17,10 @@
 // are idempotent or guard their effects in a transaction. What it reports after
 // that is refused (ErrLeaseLost), because every claim has its own fence.
 //
+// Who comes first: tenants take turns, and one tenant never has all workers (if there
+// are eight or more); of each, what a person waits for precedes what can wait. A kind may
+// have lanes, one for each destination, see Lane. What is done is reported together with
+// what else was done meanwhile, and where handlers are quick, jobs are claimed ahead.
+//
 // Polling the queue is the truth; Wake only shortens the wait.
 package jobs

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -49,8 +50,34 @@ type Runner struct {
 	queue    Queue
 	o        Options
 	owner    string
-	handlers map[string]Handler
+	handlers map[string]registered
 	wake     chan struct{}
+
+	mu     sync.Mutex
+	inHand map[string]*share // by tenant
+	total  int               // jobs claimed and not through with their handlers
+	took   [2]time.Duration  // the longest handler, in this window and the one before
+	since  time.Time         // when this window began
+	room   chan struct{}     // told when a handler is through
+	done   chan over         // jobs to be reported as finished
+}
+
+// share is what a tenant has of the workers.
+type share struct {
+	jobs    int           // claimed and not through with their handlers
+	workers chan struct{} // a token per worker at work
+}
+
+type registered struct {
+	Handler
+	Kind
+	lanes *lanes // nil: none
+}
+
+// Kind says how the jobs of one kind are treated.
+type Kind struct {
+	Priority Priority
+	Lane     Lane // if Lane.Of is set
 }
 
 // New makes a runner. Register the handlers, then call Run.
@@ -77,15 +104,23 @@ func New(queue Queue, o Options) *Runner {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Runner{queue: queue, o: o, owner: rand.Text(), handlers: make(map[string]Handler), wake: make(chan struct{}, 1)}
+	return &Runner{queue: queue, o: o, owner: rand.Text(), handlers: make(map[string]registered), wake: make(chan struct{}, 1),
+		inHand: make(map[string]*share), room: make(chan struct{}, 1), done: make(chan over, finishAtOnce)}
 }
 
 // Handle registers the handler of a kind. It panics if the kind has one already.
-func (r *Runner) Handle(kind string, h Handler) {
-	if kind == "" || h == nil || r.handlers[kind] != nil {
+func (r *Runner) Handle(kind string, h Handler) { r.HandleAs(kind, h, Kind{}) }
+
+// HandleAs is Handle for a kind that is not like most.
+func (r *Runner) HandleAs(kind string, h Handler, k Kind) {
+	if kind == "" || h == nil || r.handlers[kind].Handler != nil {
 		panic(fmt.Sprintf("jobs: kind %q needs one handler", kind))
 	}
-	r.handlers[kind] = h
+	known := registered{Handler: h, Kind: k}
+	if k.Lane.Of != nil {
+		known.lanes = &lanes{Lane: k.Lane.withDefaults(), open: make(map[string]*lane)}
+	}
+	r.handlers[kind] = known
 }
 
 // Wake makes the runner look for due jobs now. Call it after a commit that queued
@@ -104,13 +139,13 @@ func (r *Runner) Run(ctx context.Context) error {
 	// Handlers outlive ctx by the grace time.
 	hctx, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
-	var running sync.WaitGroup
-	free := make(chan struct{}, r.o.Workers) // a token per idle worker
-	for range r.o.Workers {
-		free <- struct{}{}
-	}
+	var running, reporting sync.WaitGroup
+	reporting.Go(func() { r.finisher(r.done) })
+	defer func() { close(r.done); reporting.Wait() }()
+	workers := make(chan struct{}, r.o.Workers) // a token per worker at work
 	poll := time.NewTimer(0)
 	defer poll.Stop()
+	prioritized := false
 	for troubles := 0; ; {
 		select {
 		case <-ctx.Done():
@@ -118,27 +153,39 @@ func (r *Runner) Run(ctx context.Context) error {
 		case <-r.wake:
 		case <-poll.C:
 		}
+		if !prioritized {
+			prioritized = r.prioritize(ctx)
+		}
 		for more := true; more; {
-			// At least one worker must be idle; take all that are.
-			select {
-			case <-ctx.Done():
-			case <-free:
+			limit, held := r.bite()
+			for limit == 0 {
+				select {
+				case <-ctx.Done():
+					return r.shutDown(&running, cut)
+				case <-r.room:
+				}
+				limit, held = r.bite()
 			}
 			if ctx.Err() != nil {
 				return r.shutDown(&running, cut)
 			}
-			idle := 1 + drain(free)
-			claimed, until, err := r.claim(ctx, idle)
-			for range idle - len(claimed) {
-				free <- struct{}{}
-			}
+			claimed, until, err := r.claim(ctx, limit, held)
 			for _, c := range claimed {
-				running.Go(func() {
-					defer func() { free <- struct{}{} }()
-					r.work(hctx, c, until)
-				})
+				s := r.take(c.Tenant)
+				running.Go(func() { r.workInTurn(ctx, hctx, workers, s, c, until) })
 			}
-			more = len(claimed) == idle // there may be more that is due
+			more = len(claimed) == limit // there may be more that is due
+			if !more && err == nil && slices.ContainsFunc(held, func(h Held) bool { return h.Room < limit }) {
+				// And of a tenant that has its share, as soon as it has less in hand.
+				select {
+				case <-ctx.Done():
+					return r.shutDown(&running, cut)
+				case <-r.room:
+				case <-r.wake:
+				case <-time.After(r.o.Poll):
+				}
+				more = true
+			}
 			if err == nil {
 				troubles = 0
 				continue
@@ -150,25 +197,137 @@ func (r *Runner) Run(ctx context.Context) error {
 	}
 }
 
-// drain takes the tokens that are there.
-func drain(tokens <-chan struct{}) (n int) {
-	for {
-		select {
-		case <-tokens:
-			n++
-		default:
-			return n
-		}
+// prioritize tells the queue how urgent the kinds are that are not like most.
+func (r *Runner) prioritize(ctx context.Context) bool {
+	kinds := make(map[string]Priority)
+	for kind, h := range r.handlers {
+		kinds[kind] = h.Priority
+	}
+	if len(kinds) == 0 {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.o.Lease/2)
+	defer cancel()
+	err := r.queue.Prioritize(ctx, kinds)
+	if err != nil {
+		r.o.Logger.Warn("jobs: the queue was not told what is urgent", "error", err)
+	}
+	return err == nil
+}
+
+// Where handlers are quick, all of them and for a while, more jobs are claimed than there
+// are workers, so that nobody waits for the next claim: as many as are done within ahead,
+// and aheadOf for each worker.
+const (
+	ahead   = 50 * time.Millisecond
+	aheadOf = 4
+	window  = 5 * time.Second
+)
+
+// most is how many workers one tenant may have: not all, if there are enough of them.
+func (r *Runner) most() int { return r.o.Workers - r.o.Workers/8 }
+
+// bite says how many jobs to claim, and of which tenants not so many.
+func (r *Runner) bite() (limit int, held []Held) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	extra := 0
+	if took := max(r.took[0], r.took[1]); took > 0 {
+		extra = min(int(ahead/took), aheadOf) * r.o.Workers
+	}
+	room := r.o.Workers + extra - r.total
+	if room <= 0 || r.total >= r.o.Workers && room < extra/2 {
+		return 0, nil // enough in hand: larger bites are better ones
+	}
+	most := r.most() + extra
+	for tenant, s := range r.inHand {
+		held = append(held, Held{Tenant: tenant, Jobs: s.jobs, Room: max(most-s.jobs, 0)})
+	}
+	return min(room, most), held
+}
+
+func (r *Runner) take(tenant string) *share {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.inHand[tenant]
+	if s == nil {
+		s = &share{workers: make(chan struct{}, r.most())}
+		r.inHand[tenant] = s
+	}
+	s.jobs++
+	r.total++
+	return s
+}
+
+// through is called when a job needs no worker any more.
+func (r *Runner) through(tenant string) {
+	r.mu.Lock()
+	s := r.inHand[tenant]
+	if s.jobs--; s.jobs == 0 {
+		delete(r.inHand, tenant)
+	}
+	r.total--
+	r.mu.Unlock()
+	select {
+	case r.room <- struct{}{}:
+	default:
 	}
 }
 
+// learn takes note of how long a handler took.
+func (r *Runner) learn(took time.Duration) {
+	now := time.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now.Sub(r.since) > window {
+		r.took[0], r.took[1], r.since = 0, r.took[0], now
+	}
+	r.took[0] = max(r.took[0], took, time.Microsecond)
+}
+
 // claim returns jobs and until when they are ours.
-func (r *Runner) claim(ctx context.Context, limit int) ([]Claimed, time.Time, error) {
+func (r *Runner) claim(ctx context.Context, limit int, held []Held) ([]Claimed, time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.o.Lease/2)
 	defer cancel()
 	now := r.o.Now()
-	claimed, err := r.queue.Claim(ctx, r.owner, now, limit, r.o.Lease)
+	claimed, err := r.queue.Claim(ctx, r.owner, now, limit, r.o.Lease, held...)
 	return claimed, now.Add(r.o.Lease), err
+}
+
+// workInTurn waits for a worker, but not for long: others may have some.
+func (r *Runner) workInTurn(ctx, hctx context.Context, workers chan struct{}, s *share, c Claimed, until time.Time) {
+	defer r.through(c.Tenant)
+	var late <-chan time.Time
+	for _, turn := range []chan struct{}{s.workers, workers} {
+		select {
+		case turn <- struct{}{}:
+		default:
+			if late == nil {
+				timer := time.NewTimer(r.o.Lease / 3)
+				defer timer.Stop()
+				late = timer.C
+			}
+			select {
+			case turn <- struct{}{}:
+			case <-ctx.Done():
+				r.giveBack(hctx, c, r.o.Now(), until)
+				return
+			case <-late:
+				r.giveBack(hctx, c, r.o.Now(), until)
+				return
+			}
+		}
+		defer func() { <-turn }()
+	}
+	r.work(hctx, c, until)
+}
+
+// giveBack lets a job that did not begin run at the given time, as if it had not been
+// claimed.
+func (r *Runner) giveBack(ctx context.Context, c Claimed, at, until time.Time) {
+	c.Attempts--
+	log := r.o.Logger.With("job", c.ID, "kind", c.Kind, "tenant", c.Tenant)
+	r.tell(ctx, log, until, func(ctx context.Context) error { return r.queue.Reschedule(ctx, c, at, c.LastError) })
 }
 
 func (r *Runner) shutDown(running *sync.WaitGroup, cut context.CancelFunc) error {
@@ -189,7 +348,17 @@ func (r *Runner) shutDown(running *sync.WaitGroup, cut context.CancelFunc) error
 // work runs one claimed job and reports what became of it.
 func (r *Runner) work(ctx context.Context, c Claimed, until time.Time) {
 	log := r.o.Logger.With("job", c.ID, "kind", c.Kind, "tenant", c.Tenant)
-	lease, end := context.WithCancelCause(ctx)
+	ls, name, reached := r.handlers[c.Kind].lanes, "", new(unreachable)
+	if ls != nil {
+		if name = r.laneOf(ctx, ls, c); name != "" {
+			again, ok := ls.enter(name, r.o.Now())
+			if !ok {
+				r.giveBack(ctx, c, again, until)
+				return
+			}
+		}
+	}
+	lease, end := context.WithCancelCause(context.WithValue(ctx, unreachableKey{}, reached))
 	defer end(nil)
 	stop, renewed := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -198,10 +367,20 @@ func (r *Runner) work(ctx context.Context, c Claimed, until time.Time) {
 	}()
 	var next time.Time
 	var err error
+	begun := time.Now()
 	func() {
 		defer func() { close(stop); <-renewed }()
 		next, err = r.handle(lease, c)
 	}()
+	r.learn(time.Since(begun))
+	if name != "" {
+		if ctx.Err() != nil || context.Cause(lease) == ErrLeaseLost {
+			ls.release(name) // whatever it says
+		} else {
+			_, temporary, _ := describe(err)
+			ls.leave(name, r.o.Now(), time.Since(begun), reached.was() || err != nil && temporary)
+		}
+	}
 	if context.Cause(lease) == ErrLeaseLost {
 		log.Info("jobs: the lease was lost while the handler ran")
 		return
@@ -251,7 +430,7 @@ var errDied = &proof.Error{Code: proof.CodeInternal, Message: "the workers that 
 
 // handle calls the handler; a panic is an error.
 func (r *Runner) handle(ctx context.Context, c Claimed) (next time.Time, err error) {
-	h := r.handlers[c.Kind]
+	h := r.handlers[c.Kind].Handler
 	if h == nil {
 		return time.Time{}, errNoHandler
 	}
@@ -279,14 +458,26 @@ func (r *Runner) handle(ctx context.Context, c Claimed) (next time.Time, err err
 	return next, err
 }
 
-// report decides what becomes of a job and tells the queue until it hears us or
-// the lease is over.
+// laneOf asks to which lane a job goes. If asking panics, it is the handler's to say what
+// is wrong.
+func (r *Runner) laneOf(ctx context.Context, ls *lanes, c Claimed) (name string) {
+	defer func() {
+		if recover() != nil {
+			r.o.Logger.Error("jobs: asking for a lane panicked", "job", c.ID, "kind", c.Kind, "stack", string(debug.Stack()))
+			name = ""
+		}
+	}()
+	return ls.Of(ctx, c.Job)
+}
+
+// report decides what becomes of a job and has the queue told.
 func (r *Runner) report(ctx context.Context, log *slog.Logger, c Claimed, next time.Time, err error, expires time.Time) {
 	var tell func(context.Context) error
 	now := r.o.Now()
 	switch {
 	case err == nil && next.IsZero():
-		tell = func(ctx context.Context) error { return r.queue.Finish(ctx, c) }
+		r.done <- over{c, expires}
+		return
 	case err == nil:
 		c.Attempts, c.Failures = 0, 0
 		tell = func(ctx context.Context) error { return r.queue.Reschedule(ctx, c, next, "") }
@@ -308,6 +499,11 @@ func (r *Runner) report(ctx context.Context, log *slog.Logger, c Claimed, next t
 			}
 		}
 	}
+	r.tell(ctx, log, expires, tell)
+}
+
+// tell reports until the queue hears us or the lease is over.
+func (r *Runner) tell(ctx context.Context, log *slog.Logger, expires time.Time, tell func(context.Context) error) {
 	// A shutdown that ran out of grace must not keep us from saying so.
 	ctx = context.WithoutCancel(ctx)
 	for i := 0; ; i++ {
@@ -368,6 +564,11 @@ func (r *Runner) pause(attempt int) time.Duration {
 	if n := max(attempt-1, 0); n < 32 && r.o.Backoff<<n < d && r.o.Backoff<<n > 0 {
 		d = r.o.Backoff << n
 	}
+	return upperHalf(d)
+}
+
+// upperHalf is a random time between half of d and d.
+func upperHalf(d time.Duration) time.Duration {
 	var b [8]byte
 	rand.Read(b[:])
 	return d/2 + time.Duration(binary.LittleEndian.Uint64(b[:])%uint64(d/2+1))

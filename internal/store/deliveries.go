@@ -47,17 +47,24 @@ func (t *tx) PurgeMessages(tenant string, before time.Time, limit int) (int, err
 	}
 	t.erased = t.erased || len(old) > 0
 	for _, id := range old {
-		for _, statement := range []string{
-			`DELETE FROM delivery_attempts WHERE tenant = $1 AND delivery IN (SELECT id FROM deliveries WHERE tenant = $1 AND message = $2)`,
-			`DELETE FROM deliveries WHERE tenant = $1 AND message = $2`,
-			`DELETE FROM messages WHERE tenant = $1 AND id = $2`,
-		} {
-			if err := t.later(statement, tenant, id); err != nil {
-				return 0, err
-			}
+		if err := t.purgeMessage(tenant, id); err != nil {
+			return 0, err
 		}
 	}
 	return len(old), nil
+}
+
+func (t *tx) purgeMessage(tenant, id string) error {
+	for _, statement := range []string{
+		`DELETE FROM delivery_attempts WHERE tenant = $1 AND delivery IN (SELECT id FROM deliveries WHERE tenant = $1 AND message = $2)`,
+		`DELETE FROM deliveries WHERE tenant = $1 AND message = $2`,
+		`DELETE FROM messages WHERE tenant = $1 AND id = $2`,
+	} {
+		if err := t.later(statement, tenant, id); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 const endpointColumns = `tenant, id, version, document, sealed, failing_since, created_at, updated_at`

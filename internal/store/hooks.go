@@ -165,7 +165,7 @@ func (t *tx) insertLookups(tenant string, events []*hooks.Event, new []string) e
 // WaitingEvents implements hooks.Tx. They are asked for by their state, not from some id
 // on, so none is passed over whose transaction ended later than that of its successor.
 func (t *tx) WaitingEvents(tenant string, limit int) ([]*hooks.Event, error) {
-	return many(t, scanEvent, `SELECT `+eventColumns+` FROM hooks_events WHERE tenant = $1 AND state = 'waiting' ORDER BY id LIMIT $2`,
+	return many(t, scanEvent, `SELECT `+eventColumns+` FROM hooks_events WHERE tenant = $1 AND state = 'waiting' ORDER BY received_at, id LIMIT $2`,
 		tenant, int64(max(limit, 0)))
 }
 
@@ -232,9 +232,7 @@ func (t *tx) Event(tenant, id string) (*hooks.Event, error) {
 func (t *tx) Events(q hooks.EventQuery) ([]*hooks.Event, error) {
 	var w conditions
 	w.add("tenant = ?", q.Tenant)
-	if q.State == hooks.EventWaiting {
-		w.add("state = 'waiting'") // that there is an index for
-	} else if q.State != "" {
+	if q.State != "" {
 		w.add("state = ?", string(q.State))
 	}
 	w.add("state <> 'purged'")
@@ -282,21 +280,28 @@ func (t *tx) ForgetEvents(tenant string, lookup []byte) (int, error) {
 	if len(lookup) == 0 {
 		return 0, nil
 	}
-	t.erased = true
-	if err := t.later(`UPDATE hooks_work SET sealed = NULL, forgotten = TRUE WHERE tenant = $1
-		AND event IN (SELECT event FROM hooks_lookups WHERE tenant = $1 AND lookup = $2)`, tenant, lookup); err != nil {
-		return 0, err
-	}
 	about, err := many(t, scanEvent, `SELECT `+eventColumns+` FROM hooks_events WHERE tenant = $1
 		AND id IN (SELECT event FROM hooks_lookups WHERE tenant = $1 AND lookup = $2)`, tenant, lookup)
 	if err != nil {
 		return 0, err
 	}
-	if _, err := t.exec(`UPDATE hooks_events SET sealed = NULL, lookups = NULL WHERE tenant = $1
-		AND id IN (SELECT event FROM hooks_lookups WHERE tenant = $1 AND lookup = $2)`, tenant, lookup); err != nil {
+	if len(about) == 0 {
+		return 0, nil
+	}
+	if err := t.forgetEvents(tenant, lookup); err != nil {
 		return 0, err
 	}
 	return len(about), t.dropLookups(tenant, about)
+}
+
+func (t *tx) forgetEvents(tenant string, lookup []byte) error {
+	t.erased = true
+	if err := t.later(`UPDATE hooks_work SET sealed = NULL, forgotten = TRUE WHERE tenant = $1
+		AND event IN (SELECT event FROM hooks_lookups WHERE tenant = $1 AND lookup = $2)`, tenant, lookup); err != nil {
+		return err
+	}
+	return t.later(`UPDATE hooks_events SET sealed = NULL, lookups = NULL WHERE tenant = $1
+		AND id IN (SELECT event FROM hooks_lookups WHERE tenant = $1 AND lookup = $2)`, tenant, lookup)
 }
 
 func (t *tx) dropLookups(tenant string, events []*hooks.Event) error {
@@ -330,6 +335,14 @@ func (t *tx) PurgeEvents(tenant string, before time.Time, limit int) (int, error
 	if err := t.dropLookups(tenant, old); err != nil {
 		return 0, err
 	}
+	if err := t.purgeContent(tenant, old); err != nil {
+		return 0, err
+	}
+	return max(hashes, len(old)), nil
+}
+
+// purgeContent leaves the hashes of events.
+func (t *tx) purgeContent(tenant string, old []*hooks.Event) error {
 	t.erased = true
 	for chunk := range slices.Chunk(old, 256) {
 		var ids []string
@@ -339,10 +352,10 @@ func (t *tx) PurgeEvents(tenant string, before time.Time, limit int) (int, error
 		list, args := oneOf(ids, tenant)
 		if err := t.later(`UPDATE hooks_events SET state = 'purged', action = '', lookups = NULL, sealed = NULL
 			WHERE tenant = $1 AND state = 'done' AND id IN (`+list+`)`, args...); err != nil {
-			return 0, err
+			return err
 		}
 	}
-	return max(hashes, len(old)), nil
+	return nil
 }
 
 const workColumns = `tenant, id, version, event, rule, position, kind, effect, state, reason, begun_at, tries, subject, sealed, created_at, ended_at`
@@ -402,8 +415,10 @@ func (t *tx) staleOr(n int, err error, there func() error) error {
 func (t *tx) Works(q hooks.WorkQuery) ([]*hooks.Work, error) {
 	var w conditions
 	w.add("tenant = ?", q.Tenant)
+	order := "id"
 	if q.Event != "" {
 		w.add("event = ?", q.Event)
+		order = "id || ''" // SQLite would rather go through all there is than sort a few
 	}
 	if q.Rule != "" {
 		w.add("rule = ?", q.Rule)
@@ -415,7 +430,7 @@ func (t *tx) Works(q hooks.WorkQuery) ([]*hooks.Work, error) {
 		w.add("id < ?", q.Before)
 	}
 	most := w.value(page(q.Limit))
-	return many(t, scanWork, `SELECT `+workColumns+` FROM hooks_work WHERE `+w.String()+` ORDER BY id DESC LIMIT `+most, w.args...)
+	return many(t, scanWork, `SELECT `+workColumns+` FROM hooks_work WHERE `+w.String()+` ORDER BY `+order+` DESC LIMIT `+most, w.args...)
 }
 
 func (t *tx) PurgeWork(tenant string, before time.Time, limit int) (int, error) {

@@ -302,8 +302,8 @@ func (p *postgresTx) end() {
 }
 
 var postgresDialect = dialect{
-	skipLocked: "FOR UPDATE SKIP LOCKED",
-	part:       "pg_backend_pid()",
+	firstDue: firstDuePostgres,
+	part:     "pg_backend_pid()",
 	kind: func(err error) errKind {
 		e, ok := errors.AsType[*pgconn.PgError](err)
 		if !ok {

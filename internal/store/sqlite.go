@@ -435,7 +435,8 @@ func (c *session) do(query string) error {
 }
 
 var sqliteDialect = dialect{
-	part: "0", // only one writes
+	firstDue: firstDueSQLite,
+	part:     "0", // only one writes
 	kind: func(err error) errKind {
 		e, ok := errors.AsType[*sqlite.Error](err)
 		if !ok {

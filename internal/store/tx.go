@@ -36,8 +36,8 @@ type conn interface {
 
 // dialect is what differs between the two databases within a transaction.
 type dialect struct {
-	skipLocked string // clause that passes over rows others have locked
-	part       string // number that transactions at work at the same time do not share
+	firstDue string // of a tenant t and priority p, the first jobs j that are due, which nobody else claims
+	part     string // number that transactions at work at the same time do not share
 	// kind says what an error of the driver means.
 	kind func(error) errKind
 }

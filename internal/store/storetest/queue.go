@@ -454,3 +454,155 @@ func testLeaseExclusive(t *testing.T, o Opener) {
 		}))
 	})
 }
+
+// testTurns: tenants take turns, and of each the more urgent come first.
+func testTurns(t *testing.T, o Opener) {
+	s := open(t, o)
+	of := func(tenant, kind, key string, at time.Time) *proof.Job {
+		return &proof.Job{ID: id(), Tenant: tenant, Kind: kind, Key: key, RunAt: at}
+	}
+	enqueue(t, s, of("t1", "bulk", "queued before", start))
+	kinds := map[string]jobs.Priority{"bulk": jobs.Bulk, "person": jobs.Person, "poll": jobs.Normal}
+	for range 2 { // as it was is fine
+		ok(t, s.Prioritize(t.Context(), kinds))
+	}
+	for i := range 50 { // all at one time
+		enqueue(t, s, of("t1", "poll", fmt.Sprintf("%02d", i), start))
+	}
+	enqueue(t, s, of("t1", "person", "urgent", start.Add(time.Second)), of("t1", "person", "not yet", start.Add(time.Hour)),
+		of("t2", "poll", "b", start.Add(2*time.Second)), of("t2", "bulk", "c", start), of("t3", "poll", "d", start.Add(3*time.Second)))
+	now := start.Add(time.Minute)
+	got := claim(t, s, "x", now, 5)
+	equal(t, "turns", keys(got), []string{"urgent", "00", "b", "d", "c"})
+	equal(t, "priority", []jobs.Priority{got[0].Priority, got[1].Priority, got[4].Priority}, []jobs.Priority{jobs.Person, jobs.Normal, jobs.Bulk})
+	// What moved with its kind comes last.
+	equal(t, "the rest", len(claim(t, s, "x", now, 49)), 49)
+	equal(t, "bulk", keys(claim(t, s, "x", now, 10)), []string{"queued before"})
+
+	// Who has least in hand is first in line, and nobody gets more than there is room for.
+	for i := range 10 {
+		k := fmt.Sprint(i)
+		enqueue(t, s, of("t1", "poll", "again "+k, start), of("t2", "poll", "again "+k, start.Add(time.Second)))
+	}
+	count := func(limit int, held ...jobs.Held) map[string]int {
+		cs, err := s.Claim(t.Context(), "x", now, limit, lease, held...)
+		ok(t, err)
+		n := map[string]int{}
+		for _, c := range cs {
+			n[c.Tenant]++
+		}
+		return n
+	}
+	equal(t, "behind", count(3, jobs.Held{Tenant: "t1", Jobs: 5, Room: 5}), map[string]int{"t2": 3})
+	equal(t, "evened out", count(4, jobs.Held{Tenant: "t1", Jobs: 1, Room: 5}, jobs.Held{Tenant: "t2", Jobs: 3, Room: 5}), map[string]int{"t1": 3, "t2": 1})
+	equal(t, "no room", count(20, jobs.Held{Tenant: "t1", Room: 0}, jobs.Held{Tenant: "t2", Room: 2}, jobs.Held{Tenant: "t9", Jobs: 9}), map[string]int{"t2": 2})
+	equal(t, "room", count(20), map[string]int{"t1": 7, "t2": 4})
+
+	// A kind that becomes urgent.
+	enqueue(t, s, of("t1", "bulk", "a", start), of("t1", "poll", "b", start))
+	kinds["bulk"] = jobs.Person
+	ok(t, s.Prioritize(t.Context(), kinds))
+	equal(t, "moved", keys(claim(t, s, "x", now, 1)), []string{"a"})
+	// What was asked for again after a dead one is as urgent.
+	c := claimOne(t, s, "x", now)
+	enqueue(t, s, of("t1", "poll", "b", now))
+	ok(t, s.Dead(t.Context(), c, now, ""))
+	equal(t, "again", claimOne(t, s, "x", now).Priority, jobs.Normal)
+}
+
+func testFinishAll(t *testing.T, o Opener) {
+	s := open(t, o)
+	var js []*proof.Job
+	for i := range 300 {
+		js = append(js, job(fmt.Sprintf("%03d", i), start))
+	}
+	enqueue(t, s, js...)
+	cs := claim(t, s, "x", start, 300)
+	finish := func(cs ...jobs.Claimed) []string {
+		t.Helper()
+		lost, err := s.FinishAll(t.Context(), cs)
+		ok(t, err)
+		return keys(lost)
+	}
+	equal(t, "none", len(finish()), 0)
+	// One is asked for again, one cancelled, one extended, and of some the claim is not this one.
+	update(t, s, func(tx journey.Tx) error {
+		return errors.Join(tx.Enqueue(job("001", start.Add(time.Hour))), tx.CancelJobs("t1", "poll", "002"))
+	})
+	ok(t, s.Extend(t.Context(), cs[3], start.Add(2*lease)))
+	cs[4].Fence++
+	cs[5].Owner = "y"
+	cs[6].Tenant = "t2"
+	equal(t, "lost", finish(cs...), []string{"002", "004", "005", "006"})
+	cs[4].Fence--
+	cs[5].Owner = "x"
+	cs[6].Tenant = "t1"
+	equal(t, "late", len(finish(cs[4:7]...)), 0)
+	equal(t, "twice", finish(cs[:2]...), []string{"000", "001"})
+	equal(t, "left", keys(claim(t, s, "x", start.Add(1000*time.Hour), 400)), []string{"001"})
+}
+
+func testDeadLetters(t *testing.T, o Opener) {
+	s := open(t, o)
+	var dead []*proof.Job
+	for i := range 3 {
+		j := job(fmt.Sprint(i), start)
+		enqueue(t, s, j)
+		ok(t, s.Dead(t.Context(), claimOne(t, s, "x", start), start.Add(time.Second), "broken"))
+		j.Attempts, j.LastError = 1, "broken"
+		dead = append(dead, j)
+	}
+	enqueue(t, s, job("alive", start))
+	list := func(tenant, before string, limit int) (ids []string) {
+		t.Helper()
+		ls, err := s.DeadLetters(t.Context(), tenant, before, limit)
+		ok(t, err)
+		for _, l := range ls {
+			ids = append(ids, l.ID)
+		}
+		return ids
+	}
+	equal(t, "all", list("t1", "", 10), []string{dead[2].ID, dead[1].ID, dead[0].ID})
+	equal(t, "a page", list("t1", dead[2].ID, 1), []string{dead[1].ID})
+	equal(t, "another tenant's", len(list("t2", "", 10)), 0)
+	ls, err := s.DeadLetters(t.Context(), "t1", "", 1)
+	ok(t, err)
+	equal(t, "letter", ls[0], jobs.DeadLetter{Job: *dead[2], DiedAt: start.Add(time.Second)})
+
+	now := start.Add(time.Hour)
+	alive := claimOne(t, s, "x", now)
+	for what, err := range map[string]error{
+		"requeueing another tenant's":  s.Requeue(t.Context(), "t2", dead[0].ID, "who", now),
+		"requeueing what is not there": s.Requeue(t.Context(), "t1", "none", "who", now),
+		"requeueing what lives":        s.Requeue(t.Context(), "t1", alive.ID, "who", now),
+		"dropping another tenant's":    s.Drop(t.Context(), "t2", dead[0].ID, "who", now),
+		"dropping what lives":          s.Drop(t.Context(), "t1", alive.ID, "who", now),
+	} {
+		is(t, what, err, proof.ErrNotFound)
+	}
+	ok(t, s.Finish(t.Context(), alive))
+	ok(t, s.Requeue(t.Context(), "t1", dead[0].ID, "who", now))
+	c := claimOne(t, s, "x", now)
+	equal(t, "another life", []any{c.ID, c.Key, c.Attempts, c.Failures, c.LastError, c.RunAt}, []any{dead[0].ID, "0", 1, 0, "", now})
+	ok(t, s.Finish(t.Context(), c))
+	is(t, "twice", s.Requeue(t.Context(), "t1", dead[0].ID, "who", now), proof.ErrNotFound)
+	// The same work was queued again meanwhile.
+	enqueue(t, s, job("1", now.Add(time.Hour)))
+	ok(t, s.Requeue(t.Context(), "t1", dead[1].ID, "who", now))
+	c = claimOne(t, s, "x", now)
+	equal(t, "one job", []any{c.Key, c.RunAt}, []any{"1", now})
+	ok(t, s.Finish(t.Context(), c))
+	ok(t, s.Drop(t.Context(), "t1", dead[2].ID, "who", now))
+	equal(t, "none left", len(list("t1", "", 10))+len(claim(t, s, "x", now.Add(1000*time.Hour), 10)), 0)
+	view(t, s, func(tx journey.Tx) error {
+		for i, action := range []string{"job.requeued", "job.requeued", "job.dropped"} {
+			rs, err := tx.AuditOf("t1", "job:"+dead[i].ID)
+			if err != nil || len(rs) != 2 {
+				t.Fatalf("audit: %v, %v", rs, err)
+			}
+			equal(t, "audit", []any{rs[1].At, rs[1].Actor, rs[1].Action, rs[1].Detail},
+				[]any{now, "who", action, map[string]string{"kind": "poll", "key": fmt.Sprint(i), "error": "broken"}})
+		}
+		return nil
+	})
+}

@@ -22,7 +22,7 @@ CREATE TABLE hooks_events (
     PRIMARY KEY (tenant, id)
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX hooks_events_hash ON hooks_events (tenant, hash);
-CREATE INDEX hooks_events_waiting ON hooks_events (tenant, id) WHERE state = 'waiting';
+CREATE INDEX hooks_events_waiting ON hooks_events (tenant, received_at, id) WHERE state = 'waiting';
 CREATE INDEX hooks_events_done ON hooks_events (tenant, received_at, id) WHERE state = 'done';
 CREATE INDEX hooks_events_purged ON hooks_events (tenant, received_at, id) WHERE state = 'purged';
 CREATE INDEX hooks_events_newest ON hooks_events (tenant, source, occurred_at);
