@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -85,11 +86,20 @@ func CheckURL(raw string, private bool) (problem string) {
 		return "the URL must not have a #fragment: it is not sent"
 	case u.Scheme != "https" && !(private && u.Scheme == "http"):
 		return "the URL must be https"
-	case u.Port() == "0" || strings.HasSuffix(u.Host, ":"):
+	case !usable(u):
 		return "the URL has no usable port"
 	default:
 		return checkHost(u.Hostname(), private)
 	}
+}
+
+// usable reports whether the port of a URL is one, if there is one.
+func usable(u *url.URL) bool {
+	if u.Port() == "" {
+		return !strings.HasSuffix(u.Host, ":")
+	}
+	port, err := strconv.ParseUint(u.Port(), 10, 16)
+	return err == nil && port != 0
 }
 
 func checkHost(host string, private bool) string {
@@ -132,7 +142,7 @@ type dialer struct {
 func newDialer(r Resolver, private bool, connect func(context.Context, string, string) (net.Conn, error)) *dialer {
 	if connect == nil {
 		connect = (&net.Dialer{
-			Timeout: 10 * time.Second,
+			Timeout: 5 * time.Second, // several addresses may be tried in the time of one request
 			// The last look, at what the kernel is told.
 			Control: func(_, address string, _ syscall.RawConn) error {
 				a, err := netip.ParseAddrPort(address)

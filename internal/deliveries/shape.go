@@ -3,12 +3,11 @@ package deliveries
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 )
 
 // standard is the body of shape standard.
@@ -50,7 +49,7 @@ func makeRequest(e *Endpoint, target string, secrets *EndpointSecrets, m *Messag
 		r.Sign = true
 	case ShapeTemplate:
 		values["id"], r.Sign = id, true
-		r.Body, err = fillTemplate(e.Template, values)
+		r.Body, err = FillTemplate(e.Template, values)
 	case ShapeSlack:
 		r.Body, err = encode(slack(said, id))
 	case ShapeSplunk:
@@ -138,9 +137,7 @@ func segment(s standard, m *Message, id string) map[string]any {
 		"context": map[string]any{"library": map[string]any{"name": product, "version": "1"}},
 	}
 	properties := map[string]any{}
-	for name, v := range s.Data {
-		properties[name] = v
-	}
+	maps.Copy(properties, s.Data)
 	if s.Text != "" && properties["text"] == nil {
 		properties["text"] = s.Text
 	}
@@ -168,18 +165,8 @@ func whole(s standard, id string) map[string]any {
 
 // cut shortens to at most n characters.
 func cut(s string, n int) string {
-	if utf8.RuneCountInString(s) <= n {
-		return s
+	if r := []rune(s); len(r) > n {
+		return string(r[:n-1]) + "…"
 	}
-	return string(slices.Collect(runes(s, n-1))) + "…"
-}
-
-func runes(s string, n int) func(func(rune) bool) {
-	return func(yield func(rune) bool) {
-		for _, r := range s {
-			if n--; n < 0 || !yield(r) {
-				return
-			}
-		}
-	}
+	return s
 }

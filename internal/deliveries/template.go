@@ -38,8 +38,9 @@ func CheckTemplate(t string) (problem string) {
 	return ""
 }
 
-// fillTemplate makes a body of a template and what the placeholders stand for.
-func fillTemplate(t string, values map[string]any) ([]byte, error) {
+// FillTemplate makes a body of a template and what the placeholders stand for: id, type,
+// timestamp, text and data.
+func FillTemplate(t string, values map[string]any) ([]byte, error) {
 	parsed, err := parseTemplate(t)
 	if err != nil {
 		return nil, err

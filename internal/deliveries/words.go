@@ -63,6 +63,8 @@ type Endpoint struct {
 	// Sealed is EndpointSecrets, under the tenant's own key.
 	Sealed       []byte    `json:"-"`
 	FailingSince time.Time `json:"failing_since,omitzero"` // first failure since the last success
+	Failures     int       `json:"failures,omitempty"`     // since then, at most one an hour is counted
+	CountedAt    time.Time `json:"counted_at,omitzero"`    // when the last one was
 	CreatedAt    time.Time `json:"created_at"`
 	UpdatedAt    time.Time `json:"updated_at"`
 	Version      int64     `json:"version"`
@@ -74,6 +76,9 @@ type EndpointSecrets struct {
 	// sign too until they end.
 	Signing []Signing         `json:"signing"`
 	Headers map[string]string `json:"headers,omitempty"` // credentials of the tool, as Splunk's token
+	// URL is where it really goes, if there is a secret in it, as in Slack's; Endpoint.URL
+	// then is what may be shown of it.
+	URL string `json:"url,omitempty"`
 }
 
 // Signing is one secret that signs.
