@@ -761,3 +761,67 @@ func BenchmarkAuthenticateSigned(b *testing.B) {
 		clk.add(time.Second) // so that old nonces go
 	}
 }
+
+// TestEventsOnly: who may only tell events may do so by the HMAC alone, by any of its
+// secrets, and nothing else.
+func TestEventsOnly(t *testing.T) {
+	body := []byte(`[{"action":"UserCreated"}]`)
+	const second, third = "hmac-secret-second-0123", "hmac-secret-third-01234"
+	cfg := append(configs(),
+		callers.Config{ID: "audit", Tenant: "acme", Application: "Acme", HMACSecret: second, HMACSecrets: []callers.Secret{third}, EventsOnly: true},
+		callers.Config{ID: "audit-token", Tenant: "acme", Application: "Acme", Bearer: bearer + "-audit", EventsOnly: true})
+	for _, tt := range []struct {
+		name          string
+		headers       []string
+		body          []byte
+		events, nodes string // caller id; empty: refused
+		forbidden     bool
+	}{
+		{"hmac", []string{"X-Descope-Webhook-S256", mac(second, body)}, body, "audit", "", false},
+		{"hmac of the other secret", []string{"X-Descope-Webhook-S256", mac(third, body)}, body, "audit", "", false},
+		{"hmac twice", []string{"X-Descope-Webhook-S256", mac(second, body), "X-Descope-Webhook-S256", mac(second, body)}, body, "", "", false},
+		{"hmac of a caller with more", []string{"X-Descope-Webhook-S256", mac(hmacKey, body)}, body, "", "", false},
+		{"hmac of nothing", []string{"X-Descope-Webhook-S256", mac(second, nil)}, nil, "", "", false},
+		{"hmac and a wrong token", []string{"X-Descope-Webhook-S256", mac(second, body), "Authorization", "Bearer x"}, body, "", "", false},
+		{"hmac and a wrong key", []string{"X-Descope-Webhook-S256", mac(second, body), "X-Api-Key", "x"}, body, "", "", false},
+		{"token", []string{"Authorization", "Bearer " + bearer + "-audit"}, body, "audit-token", "", true},
+		{"token of one with all rights", []string{"Authorization", "Bearer " + bearer}, body, "bearer", "bearer", false},
+		{"token without its hmac", []string{"Authorization", "Bearer " + bearer + "-hmac"}, body, "", "", false},
+		{"nothing", nil, body, "", "", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := registry(t, cfg, callers.Options{})
+			if c, err := r.AuthenticateEvents(request(tt.headers...), tt.body); c.ID != tt.events || (err == nil) != (tt.events != "") {
+				t.Errorf("events: %+v, %v", c, err)
+			}
+			c, err := r.Authenticate(request(tt.headers...), tt.body)
+			if c.ID != tt.nodes || (err == nil) != (tt.nodes != "") || (proof.CodeOf(err) == proof.CodeForbidden) != tt.forbidden {
+				t.Errorf("others: %+v, %v", c, err)
+			}
+		})
+	}
+	for name, c := range map[string]callers.Config{
+		"no credential, all rights": {ID: "x", Tenant: "acme", Application: "A", HMACSecret: hmacKey},
+		"no credential, no secret":  {ID: "x", Tenant: "acme", Application: "A", EventsOnly: true},
+		"short secret":              {ID: "x", Tenant: "acme", Application: "A", EventsOnly: true, HMACSecrets: []callers.Secret{"short"}},
+		"many secrets":              {ID: "x", Tenant: "acme", Application: "A", Bearer: "b" + bearer, HMACSecrets: []callers.Secret{second, second, second, second}},
+		"secret of another":         {ID: "x", Tenant: "acme", Application: "A", EventsOnly: true, HMACSecret: third},
+	} {
+		if _, err := callers.New(append(cfg, c), callers.Options{PublicURL: publicURL}); err == nil {
+			t.Errorf("%s: taken", name)
+		}
+	}
+}
+
+// TestHMACRotation: while a secret is being changed the one before does, too.
+func TestHMACRotation(t *testing.T) {
+	c := configs()[4]
+	c.HMACSecrets = []callers.Secret{"hmac-secret-of-before"}
+	r := registry(t, []callers.Config{c}, callers.Options{})
+	for key, ok := range map[string]bool{hmacKey: true, "hmac-secret-of-before": true, "hmac-secret-of-nobody": false} {
+		_, err := r.Authenticate(request("Authorization", "Bearer "+bearer+"-hmac", "X-Descope-Webhook-S256", mac(key, []byte("{}"))), []byte("{}"))
+		if (err == nil) != ok {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
+}

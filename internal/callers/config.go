@@ -25,7 +25,8 @@ func (Secret) GoString() string             { return hidden }
 func (Secret) LogValue() slog.Value         { return slog.StringValue(hidden) }
 func (Secret) MarshalText() ([]byte, error) { return []byte(hidden), nil }
 
-// Config is one caller. Exactly one of Bearer, Basic, APIKey and OAuth is set.
+// Config is one caller. Exactly one of Bearer, Basic, APIKey and OAuth is set; where
+// EventsOnly is, an HMAC secret will do instead.
 type Config struct {
 	ID          string `yaml:"id"`          // letters, digits, '-', '_', '.'; unique in its tenant
 	Tenant      string `yaml:"tenant"`      // id of the tenant it belongs to
@@ -36,8 +37,13 @@ type Config struct {
 	APIKey *APIKey `yaml:"api_key"`
 	OAuth  *OAuth  `yaml:"oauth"`
 
-	HMACSecret Secret   `yaml:"hmac_secret"` // Descope's x-descope-webhook-s256, required on every call when set
-	RFC9421    *RFC9421 `yaml:"rfc9421"`     // HTTP message signature, required on every call when set
+	HMACSecret  Secret   `yaml:"hmac_secret"`  // Descope's x-descope-webhook-s256, required on every call when set
+	HMACSecrets []Secret `yaml:"hmac_secrets"` // others that will do as well, while a secret is being changed
+	RFC9421     *RFC9421 `yaml:"rfc9421"`      // HTTP message signature, required on every call when set
+
+	// EventsOnly is for Descope's Audit Webhook: the caller may tell events, which are only
+	// hints, and nothing else. It may do so by the HMAC alone.
+	EventsOnly bool `yaml:"events_only"`
 
 	CallbackURLs  []string             `yaml:"callback_urls"`  // exact URLs that callback_url may name
 	DocumentTypes []proof.DocumentType `yaml:"document_types"` // empty: all
@@ -91,6 +97,22 @@ func DefaultClaims() []string {
 // down for callers, so it has to be hopeless.
 const minSecret = 16
 
+// maxHMACSecrets are at most valid at a time besides the first: each costs a hash of the body.
+const maxHMACSecrets = 3
+
+// hmacSecrets are all that will do.
+func (c *Config) hmacSecrets() []Secret {
+	if c.HMACSecret == "" {
+		return c.HMACSecrets
+	}
+	return append([]Secret{c.HMACSecret}, c.HMACSecrets...)
+}
+
+// byHMAC reports whether the caller has nothing else to be known by.
+func (c *Config) byHMAC() bool {
+	return c.Bearer == "" && c.Basic == nil && c.APIKey == nil && c.OAuth == nil
+}
+
 // reservedHeaders cannot carry an API key: they mean something else already.
 var reservedHeaders = []string{
 	"Authorization", "Content-Type", "Content-Length", "Content-Digest", "Host", "Connection", "Cookie", "Date",
@@ -117,6 +139,14 @@ func (c *Config) validate() error {
 	}
 	if c.HMACSecret != "" && len(c.HMACSecret) < minSecret {
 		return c.problem("hmac_secret", "must be at least %d bytes long", minSecret)
+	}
+	if len(c.HMACSecrets) > maxHMACSecrets {
+		return c.problem("hmac_secrets", "must be at most %d", maxHMACSecrets)
+	}
+	for i, s := range c.HMACSecrets {
+		if len(s) < minSecret {
+			return c.problem(fmt.Sprintf("hmac_secrets[%d]", i), "must be at least %d bytes long", minSecret)
+		}
 	}
 	if r := c.RFC9421; r != nil && len(r.Keys) == 0 {
 		return c.problem("rfc9421.keys", "must list at least one key")
@@ -155,6 +185,9 @@ func (c *Config) validateCredential() error {
 		if is {
 			set++
 		}
+	}
+	if set == 0 && c.EventsOnly && len(c.hmacSecrets()) > 0 {
+		return nil
 	}
 	if set != 1 {
 		return c.problem("bearer, basic, api_key, oauth", "exactly one of these must be set, not %d", set)

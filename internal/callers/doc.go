@@ -3,7 +3,8 @@
 // (bearer token, user and password, API key, or an access token got with OAuth
 // client credentials), plus an HMAC of the body when it has an HMAC secret, plus
 // an HTTP message signature (RFC 9421) when it has verification keys. Each that
-// is configured is required.
+// is configured is required. A caller that may only tell events, as Descope's Audit
+// Webhook, may have the HMAC secret and nothing else.
 //
 // The order of the checks, each ending in refusal:
 //

@@ -6,7 +6,9 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"iter"
 	"net/http"
+	"slices"
 )
 
 // hmacCandidates lists what Descope may have signed, in the order of the
@@ -14,16 +16,22 @@ import (
 // tried and the one that fits is logged and counted; once a live tenant has
 // shown which it is, the others can go. The constants for an empty body
 // authenticate nothing by themselves; our doors refuse empty bodies anyway.
-func hmacCandidates(body []byte) []hmacCandidate {
-	if len(body) == 0 {
-		return []hmacCandidate{{"empty", nil}, {"empty_object", []byte("{}")}, {"empty_null", []byte("null")}}
+// They are made one after the other, as the first fits in most cases.
+func hmacCandidates(body []byte) iter.Seq[hmacCandidate] {
+	return func(yield func(hmacCandidate) bool) {
+		if len(body) == 0 {
+			_ = yield(hmacCandidate{"empty", nil}) && yield(hmacCandidate{"empty_object", []byte("{}")}) && yield(hmacCandidate{"empty_null", []byte("null")})
+			return
+		}
+		if !yield(hmacCandidate{"raw", body}) {
+			return
+		}
+		var compact bytes.Buffer
+		if json.Compact(&compact, body) == nil && !yield(hmacCandidate{"compact", compact.Bytes()}) {
+			return
+		}
+		yield(hmacCandidate{"base64", base64.StdEncoding.AppendEncode(nil, body)})
 	}
-	out := []hmacCandidate{{"raw", body}}
-	var compact bytes.Buffer
-	if json.Compact(&compact, body) == nil {
-		out = append(out, hmacCandidate{"compact", compact.Bytes()})
-	}
-	return append(out, hmacCandidate{"base64", base64.StdEncoding.AppendEncode(nil, body)})
 }
 
 type hmacCandidate struct {
@@ -40,10 +48,16 @@ func (r *Registry) checkHMAC(req *http.Request, e *entry, body []byte) error {
 	if err != nil || len(got) != sha256.Size {
 		return badSignature("x-descope-webhook-s256 is not an HMAC-SHA256 in base64")
 	}
-	for _, c := range hmacCandidates(body) {
-		mac := hmac.New(sha256.New, []byte(e.config.HMACSecret))
-		mac.Write(c.input)
-		if !hmac.Equal(mac.Sum(nil), got) {
+	secrets := e.config.hmacSecrets()
+	fits := func(input []byte) bool {
+		return slices.ContainsFunc(secrets, func(secret Secret) bool {
+			mac := hmac.New(sha256.New, []byte(secret))
+			mac.Write(input)
+			return hmac.Equal(mac.Sum(nil), got)
+		})
+	}
+	for c := range hmacCandidates(body) {
+		if !fits(c.input) {
 			continue
 		}
 		// Which input Descope signs is not settled, so each kind is recorded once.

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"net/textproto"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -45,6 +46,7 @@ type Registry struct {
 	credentials map[digest]*entry
 	apiHeaders  []string // canonical names that some caller's API key uses
 	byID        map[[2]string]*entry
+	byHMAC      []*entry // that are known by nothing else
 }
 
 type entry struct {
@@ -122,6 +124,16 @@ func (r *Registry) add(c Config) error {
 		name := textproto.CanonicalMIMEHeaderKey(c.APIKey.Header)
 		field, d = "api_key", r.digest("api_key", name, string(c.APIKey.Value))
 		r.apiHeaders = append(r.apiHeaders, name)
+	case c.byHMAC():
+		for _, other := range r.byHMAC {
+			for _, s := range c.hmacSecrets() {
+				if slices.Contains(other.config.hmacSecrets(), s) {
+					return c.problem("hmac_secret", "is the same as one of caller %q", other.config.ID)
+				}
+			}
+		}
+		r.byHMAC = append(r.byHMAC, e)
+		return nil
 	case c.OAuth != nil:
 		field, d = "oauth", r.digest("oauth", c.OAuth.ClientID, string(c.OAuth.ClientSecret))
 		e.tokenKey = tokenKey(c.OAuth)
@@ -161,8 +173,51 @@ func (r *Registry) digest(kind string, parts ...string) (d digest) {
 // reason unauthenticated, signature_invalid or signature_replayed; rate_limited
 // when this network was refused too often lately; unavailable when nonces cannot
 // be recorded.
+//
+// One who may only tell events is forbidden.
 func (r *Registry) Authenticate(req *http.Request, body []byte) (proof.Caller, error) {
 	e, err := r.authenticate(req, body)
+	if err == nil && e.config.EventsOnly {
+		return proof.Caller{}, &proof.Error{Code: proof.CodeForbidden, Reason: proof.ReasonNotAllowed, Message: "this caller may only tell events"}
+	}
+	return r.settle(req, e, err)
+}
+
+// AuthenticateEvents is Authenticate for one who tells events. Where no credential is
+// presented, the HMAC is enough if it fits a caller that has nothing else. The body must
+// not be empty.
+func (r *Registry) AuthenticateEvents(req *http.Request, body []byte) (proof.Caller, error) {
+	if r.presents(req) || len(body) == 0 || req.Header.Get(hmacHeader) == "" {
+		e, err := r.authenticate(req, body)
+		return r.settle(req, e, err)
+	}
+	e, err := r.ofHMAC(req, body)
+	return r.settle(req, e, err)
+}
+
+// presents reports whether the request has something that could be a credential.
+func (r *Registry) presents(req *http.Request) bool {
+	return len(req.Header.Values("Authorization")) > 0 || slices.ContainsFunc(r.apiHeaders, func(name string) bool { return len(req.Header.Values(name)) > 0 })
+}
+
+// ofHMAC finds the one among the callers with nothing else whose HMAC it is.
+func (r *Registry) ofHMAC(req *http.Request, body []byte) (*entry, error) {
+	for _, e := range r.byHMAC {
+		if r.checkHMAC(req, e, body) != nil {
+			continue
+		}
+		if e.config.RFC9421 != nil {
+			if err := r.checkSignature(req, e, body); err != nil {
+				return e, err
+			}
+		}
+		return e, nil
+	}
+	return nil, badSignature("x-descope-webhook-s256 fits the body for no caller")
+}
+
+// settle makes the answer of what was found, and counts a refusal.
+func (r *Registry) settle(req *http.Request, e *entry, err error) (proof.Caller, error) {
 	if err == nil {
 		return e.caller, nil
 	}
@@ -213,7 +268,7 @@ func (r *Registry) authenticate(req *http.Request, body []byte) (*entry, error) 
 	if e == nil {
 		return nil, unauthenticated()
 	}
-	if e.config.HMACSecret != "" {
+	if len(e.config.hmacSecrets()) > 0 {
 		if err := r.checkHMAC(req, e, body); err != nil {
 			return e, err
 		}

@@ -46,6 +46,8 @@ type Options struct {
 	Logger   *slog.Logger     // nil: silent
 	Now      func() time.Time // nil: time.Now; only measures how long calls take
 	Version  string           // of this program, shown by /healthz
+	// Fragments are parts of the OpenAPI document that describe other doors below Prefix.
+	Fragments [][]byte
 }
 
 // Paths of this door, for mounting. Prefix ends in a slash.
@@ -81,11 +83,11 @@ func New(o Options) (http.Handler, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	doc, err := OpenAPI()
+	doc, err := OpenAPI(o.Fragments...)
 	if err != nil {
 		return nil, err
 	}
-	docYAML, err := openAPIYAML()
+	docYAML, err := openAPIYAML(o.Fragments)
 	if err != nil {
 		return nil, err
 	}

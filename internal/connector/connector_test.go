@@ -23,6 +23,7 @@ import (
 
 	"github.com/kosmoscope/kosmoscope/internal/callers"
 	"github.com/kosmoscope/kosmoscope/internal/connector"
+	"github.com/kosmoscope/kosmoscope/internal/hooks/in"
 	"github.com/kosmoscope/kosmoscope/internal/journey"
 	"github.com/kosmoscope/kosmoscope/internal/proof"
 )
@@ -89,7 +90,7 @@ func handler(t testing.TB, p connector.Proofing, log *slog.Logger) http.Handler 
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := connector.New(connector.Options{Proofing: p, Callers: reg, Version: "1.2.3", Logger: log, Now: func() time.Time { return at }})
+	h, err := connector.New(connector.Options{Proofing: p, Callers: reg, Version: "1.2.3", Fragments: [][]byte{in.OpenAPI()}, Logger: log, Now: func() time.Time { return at }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,45 +1,91 @@
 package connector
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"reflect"
 	"strings"
-	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
+	"go.yaml.in/yaml/v4"
 
 	"github.com/kosmoscope/kosmoscope/internal/risk/decide"
 )
 
 // apiVersion counts changes of this API, not of the program.
-const apiVersion = "1.2.0"
+const apiVersion = "1.3.0"
 
-// OpenAPI returns the OpenAPI 3.1 document of this door as indented JSON. The copy
-// in docs/openapi.json is the same; a test holds them together.
-func OpenAPI() ([]byte, error) { return openAPIJSON() }
-
-var openAPIJSON = sync.OnceValues(func() ([]byte, error) {
-	raw, err := json.Marshal(document())
+// OpenAPI returns the OpenAPI 3.1 document of this door as indented JSON, and what else is
+// below Prefix: fragments have paths, tags, schemas and ways to authenticate of other
+// doors. The copy in docs/openapi.json is the same; a test holds them together.
+func OpenAPI(fragments ...[]byte) ([]byte, error) {
+	merged, err := describe(fragments)
+	if err != nil {
+		return nil, err
+	}
+	out, err := json.MarshalIndent(merged, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("encoding the OpenAPI document: %w", err)
 	}
-	var out bytes.Buffer
-	if err := json.Indent(&out, raw, "", "  "); err != nil {
-		return nil, fmt.Errorf("indenting the OpenAPI document: %w", err)
-	}
-	out.WriteByte('\n')
-	return out.Bytes(), nil
-})
+	return append(out, '\n'), nil
+}
 
-var openAPIYAML = sync.OnceValues(func() ([]byte, error) {
-	out, err := document().YAML()
+func openAPIYAML(fragments [][]byte) ([]byte, error) {
+	merged, err := describe(fragments)
+	if err != nil {
+		return nil, err
+	}
+	out, err := yaml.Dump(merged)
 	if err != nil {
 		return nil, fmt.Errorf("encoding the OpenAPI document: %w", err)
 	}
 	return out, nil
-})
+}
+
+// describe merges fragments into the document of this door. What two of them define is a
+// mistake in the program.
+func describe(fragments [][]byte) (map[string]any, error) {
+	raw, err := json.Marshal(document())
+	if err != nil {
+		return nil, fmt.Errorf("encoding the OpenAPI document: %w", err)
+	}
+	var out map[string]any
+	if err := json.Unmarshal(raw, &out); err != nil {
+		return nil, fmt.Errorf("reading the OpenAPI document: %w", err)
+	}
+	for _, f := range fragments {
+		var more struct {
+			Tags       []any
+			Paths      map[string]any
+			Components map[string]map[string]any
+		}
+		if err := json.Unmarshal(f, &more); err != nil {
+			return nil, fmt.Errorf("reading a fragment of the OpenAPI document: %w", err)
+		}
+		tags, _ := out["tags"].([]any)
+		out["tags"] = append(tags, more.Tags...)
+		if err := graft(out["paths"].(map[string]any), more.Paths); err != nil {
+			return nil, err
+		}
+		components := out["components"].(map[string]any)
+		for kind, named := range more.Components {
+			if err := graft(components[kind].(map[string]any), named); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return out, nil
+}
+
+func graft(into, from map[string]any) error {
+	for name, v := range from {
+		if into[name] != nil {
+			return fmt.Errorf("the OpenAPI document has %q twice", name)
+		}
+		into[name] = v
+	}
+	return nil
+}
 
 func document() *huma.OpenAPI {
 	reg := huma.NewMapRegistry("#/components/schemas/", schemaName)

@@ -11,12 +11,13 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/kosmoscope/kosmoscope/internal/connector"
+	"github.com/kosmoscope/kosmoscope/internal/hooks/in"
 )
 
 const committed = "../../docs/openapi.json"
 
 func TestOpenAPIIsCommitted(t *testing.T) {
-	doc, err := connector.OpenAPI()
+	doc, err := connector.OpenAPI(in.OpenAPI())
 	if err != nil {
 		t.Fatal(err)
 	}

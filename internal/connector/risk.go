@@ -122,8 +122,17 @@ func riskOf(a decide.Answer) riskAnswer {
 // absent, and what cannot be read of an address, a place or a score cannot be told: a
 // value that Descope spells in a new way is to cost one signal, not everybody's login.
 func readRisk(in *reader) (decide.Request, error) {
-	out := decide.Request{UserIdentifier: in.text("user_identifier", maxIdentifier)}
-	l := &out.Login
+	out := decide.Request{UserIdentifier: in.text("user_identifier", maxIdentifier), Login: readLogin(in)}
+	if err := in.finish(); err != nil {
+		return decide.Request{}, err
+	}
+	if out.UserIdentifier == "" {
+		return decide.Request{}, missing("user_identifier")
+	}
+	return out, nil
+}
+
+func readLogin(in *reader) (l risk.Login) {
 	l.IP, l.IPGiven = in.address("ip")
 	l.UserAgent = in.shown("user_agent", maxUserAgent)
 	l.Application = in.text("application", maxApplication)
@@ -136,13 +145,7 @@ func readRisk(in *reader) (decide.Request, error) {
 	l.RiskScore = in.share("risk_score")
 	l.LastCountries = countries(in.items("last_countries", printed))
 	l.LastIPs = addresses(in.items("last_ips", printed))
-	if err := in.finish(); err != nil {
-		return decide.Request{}, err
-	}
-	if out.UserIdentifier == "" {
-		return decide.Request{}, missing("user_identifier")
-	}
-	return out, nil
+	return l
 }
 
 // printed parts a list that a template made a text of. How Descope prints one is

@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -16,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kosmoscope/kosmoscope/internal/hooks"
 	"github.com/kosmoscope/kosmoscope/internal/proof"
 )
 
@@ -25,7 +25,9 @@ const DefaultBaseURL = "https://api.descope.com"
 const (
 	timeout   = 10 * time.Second // of one request
 	maxAnswer = 64 << 10         // bytes
-	maxWait   = 5 * time.Second  // that a Retry-After may ask of a call
+	maxWait   = 5 * time.Second  // that a Retry-After or Limits may ask of a call
+
+	maxRequest = 4 << 20 // bytes of a body; a flow with its screens is the longest
 )
 
 // The statuses after which Descope's clients try again, and when.
@@ -40,12 +42,17 @@ type Options struct {
 	ProjectID     string
 	ManagementKey string
 	HTTPClient    *http.Client // default http.DefaultClient; redirects are never followed
+	Limits        Limits
 }
 
-// Client manages one Descope project. It is safe for concurrent use.
+// Client manages one Descope project. It is safe for concurrent use. There should be one
+// for a project, since each keeps to Limits by itself.
 type Client struct {
 	base, bearer string
 	http         *http.Client
+	pace         map[pace]limiter
+
+	attributes *attributes
 }
 
 // New makes a client. It makes no call.
@@ -68,7 +75,19 @@ func New(o Options) (*Client, error) {
 	if own.Timeout == 0 || own.Timeout > timeout {
 		own.Timeout = timeout
 	}
-	return &Client{base: strings.TrimRight(o.BaseURL, "/"), bearer: "Bearer " + o.ProjectID + ":" + o.ManagementKey, http: &own}, nil
+	if o.Limits.Users < 0 || o.Limits.Others < 0 || o.Limits.Searches < 0 {
+		return nil, errors.New("descope: limits are requests a minute, and not below zero")
+	}
+	return &Client{
+		base: strings.TrimRight(o.BaseURL, "/"), bearer: "Bearer " + o.ProjectID + ":" + o.ManagementKey, http: &own,
+		pace: map[pace]limiter{
+			urgent:   free{},
+			ofUsers:  newBucket(cmp.Or(o.Limits.Users, defaultUsers)),
+			ofOthers: newBucket(cmp.Or(o.Limits.Others, defaultOthers)),
+			searches: &window{most: cmp.Or(o.Limits.Searches, defaultSearches)},
+		},
+		attributes: &attributes{turn: make(chan struct{}, 1)},
+	}, nil
 }
 
 // nowhere drops where an answer would send us to. The key is for this host alone,
@@ -107,7 +126,8 @@ func plain(s string) bool {
 
 // Error is an answer of Descope's that is no success. Errors of this package are
 // *proof.Error with reason descope_refused or descope_unavailable; where Descope
-// answered at all, an *Error is in their chain.
+// answered at all, an *Error is in their chain. One has RetryAfter only if nothing was done:
+// Descope or Limits want the caller to come later.
 type Error struct {
 	Status int    // HTTP
 	Code   string // errorCode, such as E011001; empty when there was none
@@ -121,8 +141,21 @@ func (e *Error) Error() string {
 	return s
 }
 
+// NotDone reports whether Descope turned the request away, so that nothing was done.
+func (e *Error) NotDone() bool {
+	return e.Status/100 == 4 && e.Status != http.StatusRequestTimeout
+}
+
+// Is reports whether target is proof.ErrNotFound and Descope knew no such user.
+func (e *Error) Is(target error) bool { return target == proof.ErrNotFound && e.Code == codeNoUser } //nolint:errorlint // the one value
+
 func refused(cause error) error {
 	return &proof.Error{Code: proof.CodeUpstream, Reason: proof.ReasonDescopeRefused, Message: "Descope refused to go on", Err: cause}
+}
+
+// noUser is proof.ErrNotFound by way of its cause.
+func noUser(cause *Error) error {
+	return &proof.Error{Code: proof.CodeNotFound, Reason: proof.ReasonDescopeRefused, Message: "Descope knows no such user", Err: cause}
 }
 
 func unavailable(cause error, after time.Duration) error {
@@ -141,7 +174,7 @@ func (c *Client) CompleteExternalAuth(ctx context.Context, a proof.ExternalAuth)
 	var out struct {
 		RedirectURL string `json:"redirectUrl"`
 	}
-	err := c.post(ctx, "/v1/mgmt/flow/externalauth/complete", struct {
+	err := c.do(ctx, CallCompleteExternalAuth, nil, struct {
 		RequestID string            `json:"externalAuthReqId"`
 		LoginID   string            `json:"loginId"`
 		Claims    map[string]string `json:"customClaims,omitempty"`
@@ -157,46 +190,75 @@ func (c *Client) CompleteExternalAuth(ctx context.Context, a proof.ExternalAuth)
 	return out.RedirectURL, nil
 }
 
-// post sends a JSON body and reads the JSON answer.
-func (c *Client) post(ctx context.Context, path string, body, out any) error {
-	return c.postUpTo(ctx, maxAnswer, path, body, out)
+// do makes a call. Its body is sent as JSON, nil as none; its answer is read into out. A
+// nil out is for calls that answer nothing: an empty object, or no byte.
+func (c *Client) do(ctx context.Context, call Call, query url.Values, body, out any) error {
+	return c.doUpTo(ctx, 0, call, query, body, out)
 }
 
-func (c *Client) postUpTo(ctx context.Context, limit int64, path string, body, out any) error {
-	sent, err := json.Marshal(body)
-	if err != nil {
-		return fmt.Errorf("descope: encoding a request: %w", err)
+// doUpTo is do with a limit of its own for the answer.
+func (c *Client) doUpTo(ctx context.Context, limit int64, call Call, query url.Values, body, out any) error {
+	e := calls[call]
+	e.limit = cmp.Or(limit, e.limit, maxAnswer)
+	if len(query) > 0 {
+		e.path += "?" + query.Encode()
 	}
+	var sent []byte
+	if body != nil {
+		var err error
+		if sent, err = json.Marshal(body); err != nil { // its message could quote what is sent
+			return refused(unsent{errors.New("descope: what is to be sent cannot be written as JSON")})
+		}
+		if len(sent) > maxRequest {
+			return refused(unsent{errors.New("descope: what is to be sent is too long")})
+		}
+	}
+	pace := c.pace[e.pace]
 	for try := 0; ; try++ {
-		again, err := c.once(ctx, limit, path, sent, out)
-		if err == nil || again < 0 || try == len(pauses) {
+		done, later, ok := pace.take(ctx)
+		if !ok {
+			return unavailable(unsent{errPace}, cmp.Or(later, shortly))
+		}
+		again, err := c.once(ctx, e, sent, out)
+		done()
+		if err == nil {
+			return nil
+		}
+		if p, ok := errors.AsType[*proof.Error](err); ok && p.RetryAfter > 0 {
+			pace.hold(p.RetryAfter)
+		}
+		if again < 0 || try == len(pauses) {
 			return err
 		}
 		if again == 0 {
 			again = pauses[try]
 		}
-		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < again {
-			return err
-		}
-		select {
-		case <-time.After(again):
-		case <-ctx.Done():
+		if tooLong(ctx, again) || !sleep(ctx, again) {
 			return err
 		}
 	}
 }
 
-const never = time.Duration(-1)
+const (
+	never   = time.Duration(-1)
+	shortly = time.Second // when to come again with what was not sent as the caller had to go
+)
 
 // once makes one request. again says when it may be made again: never, after the
 // usual pause (0), or after that long.
-func (c *Client) once(ctx context.Context, limit int64, path string, body []byte, out any) (again time.Duration, err error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+path, bytes.NewReader(body))
-	if err != nil {
-		return never, fmt.Errorf("descope: %w", err)
+func (c *Client) once(ctx context.Context, e endpoint, body []byte, out any) (again time.Duration, err error) {
+	var content io.Reader
+	if body != nil {
+		content = bytes.NewReader(body)
+	}
+	r, err := http.NewRequestWithContext(ctx, e.method, c.base+e.path, content)
+	if err != nil { // without the address, which may name a person
+		return never, refused(unsent{errors.New("descope: no request can be made of this")})
 	}
 	r.Header.Set("Authorization", c.bearer)
-	r.Header.Set("Content-Type", "application/json")
+	if body != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
 	r.Header.Set("Accept", "application/json")
 	answer, err := c.http.Do(r)
 	if err != nil {
@@ -206,11 +268,17 @@ func (c *Client) once(ctx context.Context, limit int64, path string, body []byte
 		return never, unavailable(err, 0)
 	}
 	defer answer.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(answer.Body, limit+1))
-	if err != nil || int64(len(data)) > limit {
+	data, err := io.ReadAll(io.LimitReader(answer.Body, e.limit+1))
+	if err != nil || int64(len(data)) > e.limit {
 		return never, unavailable(errors.New("descope: the answer broke off or is too long"), 0)
 	}
 	if answer.StatusCode/100 == 2 {
+		if out == nil {
+			if data = bytes.TrimSpace(data); len(data) == 0 {
+				return never, nil
+			}
+			out = &map[string]json.RawMessage{} // a page of somebody in between is no success
+		}
 		if err := json.Unmarshal(data, out); err != nil {
 			return never, unavailable(errors.New("descope: the answer is no JSON object"), 0)
 		}
@@ -226,13 +294,19 @@ func (c *Client) once(ctx context.Context, limit int64, path string, body []byte
 	switch {
 	case answer.StatusCode == http.StatusTooManyRequests:
 		wait := retryAfter(answer.Header.Get("Retry-After"))
-		if wait > 0 && wait <= maxWait {
+		if wait <= maxWait {
 			return wait, unavailable(failure, wait)
 		}
 		return never, unavailable(failure, wait)
 	case slices.Contains(retried, answer.StatusCode):
+		if e.effect != hooks.Idempotent { // a proxy that gave up waiting does not know whether it was done
+			return never, unavailable(failure, 0)
+		}
 		return 0, unavailable(failure, 0)
 	case answer.StatusCode/100 == 4 && answer.StatusCode != http.StatusRequestTimeout:
+		if errors.Is(failure, proof.ErrNotFound) {
+			return never, noUser(failure)
+		}
 		return never, refused(failure)
 	}
 	return never, unavailable(failure, 0)
@@ -246,11 +320,11 @@ func code(s string) bool {
 	})
 }
 
-// retryAfter reads the header's seconds (RFC 9110, 10.2.3); 0 for anything else.
+// retryAfter reads the header's seconds (RFC 9110, 10.2.3); backoff for anything else.
 func retryAfter(s string) time.Duration {
 	n, err := strconv.ParseUint(strings.TrimSpace(s), 10, 16)
-	if err != nil {
-		return 0
+	if err != nil || n == 0 {
+		return backoff
 	}
 	return time.Duration(n) * time.Second
 }

@@ -230,7 +230,8 @@ func TestTooManyRequests(t *testing.T) {
 		})
 	}
 	for after, wait := range map[string]time.Duration{
-		"6": 6 * time.Second, "3600": time.Hour, "": 0, "0": 0, "-1": 0, "1.5": 0, "soon": 0, "99999999999999999999": 0, "Sun, 06 Nov 2044 08:49:37 GMT": 0,
+		"6": 6 * time.Second, "3600": time.Hour, "": time.Minute, "0": time.Minute, "-1": time.Minute, "1.5": time.Minute, "soon": time.Minute,
+		"99999999999999999999": time.Minute, "Sun, 06 Nov 2044 08:49:37 GMT": time.Minute,
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			_, at, err := played(t, t.Context(), func(int, *http.Request) (*http.Response, error) {
