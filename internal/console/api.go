@@ -31,7 +31,7 @@ const (
 type apiCall func(w http.ResponseWriter, r *http.Request, s *Session) error
 
 func (c *Console) serveAPI(mux *http.ServeMux) {
-	for pattern, call := range map[string]apiCall{
+	routes := map[string]apiCall{
 		"GET session":                         c.session,
 		"POST signout":                        c.signOut,
 		"GET palette":                         c.showPalette,
@@ -48,7 +48,11 @@ func (c *Console) serveAPI(mux *http.ServeMux) {
 		"DELETE t/{tenant}/replay/{id}":       c.tenant(c.replayCancel),
 		"GET t/{tenant}/decisions":            c.tenant(c.decisions),
 		"GET t/{tenant}/decisions/{decision}": c.tenant(c.decision),
-	} {
+	}
+	c.serveFederation(routes)
+	c.serveHooks(routes)
+	c.serveDeliveries(routes)
+	for pattern, call := range routes {
 		method, path, _ := strings.Cut(pattern, " ")
 		mux.HandleFunc(method+" /console/api/"+path, c.signedIn(call))
 	}
@@ -101,6 +105,7 @@ func (c *Console) session(w http.ResponseWriter, r *http.Request, s *Session) er
 	c.answer(w, r, http.StatusOK, map[string]any{
 		"role": s.Role, "name": s.Name, "csrf": csrfToken(c.secretOf(r)), "version": c.o.Version, "expires_at": s.ExpiresAt,
 		"tenants": append([]string{}, c.o.Risk.Tenants()...), "sources": append([]Source{}, c.o.Sources()...),
+		"doors": map[string]bool{"federation": c.o.Federation != nil, "hooks": c.o.Hooks != nil, "deliveries": c.o.Deliveries != nil},
 	})
 	return nil
 }
@@ -355,8 +360,16 @@ func (c *Console) replay(w http.ResponseWriter, r *http.Request, s *Session) err
 		return nil
 	}
 	tenant := r.PathValue("tenant")
-	id, err := c.replays.begin(r.Context(), s.Hash, tenant, func(ctx context.Context, told func(done, total int)) (*decide.Replay, error) {
-		result, err := guarded(func() (*decide.Replay, error) { return c.o.Risk.Replay(ctx, tenant, q, told) })
+	return c.run(w, r, s, func(ctx context.Context, told func(done, total int)) (any, error) {
+		return c.o.Risk.Replay(ctx, tenant, q, told)
+	})
+}
+
+// run begins a replay for a session and answers with its id.
+func (c *Console) run(w http.ResponseWriter, r *http.Request, s *Session, work func(ctx context.Context, told func(done, total int)) (any, error)) error {
+	tenant := r.PathValue("tenant")
+	id, err := c.replays.begin(r.Context(), s.Hash, tenant, func(ctx context.Context, told func(done, total int)) (any, error) {
+		result, err := guarded(func() (any, error) { return work(ctx, told) })
 		if err != nil && ctx.Err() == nil {
 			c.o.Logger.ErrorContext(ctx, "console: a replay failed", "tenant", tenant, "error", err)
 		}

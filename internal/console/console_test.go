@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/kosmoscope/kosmoscope/internal/console"
+	"github.com/kosmoscope/kosmoscope/internal/console/doortest"
 	"github.com/kosmoscope/kosmoscope/internal/console/risktest"
 	"github.com/kosmoscope/kosmoscope/internal/journey"
 	"github.com/kosmoscope/kosmoscope/internal/proof"
@@ -40,6 +41,7 @@ type world struct {
 	origin  string
 	store   *store.Store
 	risk    *risktest.Risk
+	doors   *doortest.Doors
 	signin  *console.Signin
 	console *console.Console
 	log     strings.Builder
@@ -70,9 +72,13 @@ func newWorld(t *testing.T, origin string, static fs.FS) *world {
 	if w.risk, err = risktest.New(w.time); err != nil {
 		t.Fatal(err)
 	}
+	if w.doors, err = doortest.New(t.Context(), w.store, filepath.Join(t.TempDir(), "master.key"), origin, w.time); err != nil {
+		t.Fatal(err)
+	}
 	w.signin = console.NewSignin(w.store, w.risk.Tenants(), w.time)
 	w.console = console.New(console.Options{
 		Signin: w.signin, Risk: w.risk, PublicURL: origin, Static: static, Now: w.time, Version: "1.2.3",
+		Federation: w.doors.Federation, Hooks: w.doors.Hooks, Deliveries: w.doors.Deliveries,
 		Sources: func() []console.Source { return []console.Source{{What: "Places", Origin: "built-in"}} },
 		Logger:  slog.New(slog.NewTextHandler(&w.log, nil)),
 	})

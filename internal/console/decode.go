@@ -95,13 +95,13 @@ func fill(f field, raw json.RawMessage) error {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(f.into); err != nil {
-		return wrong(f.name, err)
+		return decodeError(f.name, err)
 	}
 	return nil
 }
 
-// wrong says what is wrong with a field, without the value.
-func wrong(name string, err error) error {
+// decodeError says what is wrong with a field, without the value.
+func decodeError(name string, err error) error {
 	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		if e.Field != "" {
 			name += "." + e.Field

@@ -18,6 +18,10 @@ type Options struct {
 	Risk      Risk
 	PublicURL string // the origin under which browsers reach us: https://bridge.example.com
 
+	Federation *Federation // nil: door B is not shown
+	Hooks      Hooks       // nil: door C's rules and events are not shown
+	Deliveries Deliveries  // nil: endpoints and deliveries are not shown
+
 	Sources func() []Source // whose data decisions rest on; nil: none
 	Version string          // of the program
 

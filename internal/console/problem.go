@@ -11,7 +11,6 @@ import (
 	"strconv"
 
 	"github.com/kosmoscope/kosmoscope/internal/proof"
-	"github.com/kosmoscope/kosmoscope/internal/risk/policy"
 )
 
 // Reasons that only the console gives. The others are in docs/reasons.md.
@@ -28,8 +27,10 @@ type problem struct {
 	Hint    string       `json:"hint,omitempty"`  // what to do, in a sentence
 	Field   string       `json:"field,omitempty"` // which field, if it is one
 
-	Latest   *int             `json:"latest,omitempty"`   // with stale: the latest version now
-	Problems []policy.Problem `json:"problems,omitempty"` // with invalid_policy
+	Latest   *int `json:"latest,omitempty"`   // with stale: the latest version now
+	Problems any  `json:"problems,omitempty"` // with invalid_policy []policy.Problem, with invalid_rules []hooks.Problem
+
+	Fields map[string]string `json:"fields,omitempty"` // with invalid_client, invalid_endpoint: what is wrong, by field
 }
 
 var hints = map[proof.Code]string{

@@ -12,7 +12,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/kosmoscope/kosmoscope/internal/proof"
-	"github.com/kosmoscope/kosmoscope/internal/risk/decide"
 )
 
 const (
@@ -21,7 +20,7 @@ const (
 	replaysKept = 64 // that ended
 )
 
-// replays runs replays and keeps their results for a while.
+// replays runs replays, and dry runs of rules, and keeps their results for a while.
 type replays struct {
 	now    func() time.Time
 	mu     sync.Mutex
@@ -38,13 +37,13 @@ type replay struct {
 	done, total atomic.Int64
 
 	finished time.Time // zero: it runs
-	result   *decide.Replay
+	result   any
 	err      error
 }
 
 // begin starts run, which must not panic, for a session. ctx gives values, not its end:
 // the replay outlives the request.
-func (rs *replays) begin(ctx context.Context, owner []byte, tenant string, run func(ctx context.Context, progress func(done, total int)) (*decide.Replay, error)) (string, error) {
+func (rs *replays) begin(ctx context.Context, owner []byte, tenant string, run func(ctx context.Context, progress func(done, total int)) (any, error)) (string, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return "", err
@@ -84,7 +83,7 @@ func (rs *replays) begin(ctx context.Context, owner []byte, tenant string, run f
 }
 
 // guarded turns a panic into an error: it must not take the program along.
-func guarded(run func() (*decide.Replay, error)) (result *decide.Replay, err error) {
+func guarded(run func() (any, error)) (result any, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			result, err = nil, fmt.Errorf("console: replaying panicked: %v\n%s", p, debug.Stack())
@@ -114,11 +113,11 @@ func (rs *replays) forget() {
 
 // progress is what the page is told.
 type progress struct {
-	Done     int64          `json:"done"`
-	Total    int64          `json:"total"`
-	Finished bool           `json:"finished"`
-	Result   *decide.Replay `json:"result,omitempty"`
-	Error    *problem       `json:"error,omitempty"`
+	Done     int64    `json:"done"`
+	Total    int64    `json:"total"`
+	Finished bool     `json:"finished"`
+	Result   any      `json:"result,omitempty"` // *decide.Replay, or *hooks.Report of a dry run
+	Error    *problem `json:"error,omitempty"`
 }
 
 var errNoReplay = &proof.Error{Code: proof.CodeNotFound, Reason: proof.ReasonInvalidRequest, Message: "there is no such replay (any more)"}

@@ -1,11 +1,13 @@
-// Consoletest serves the console with made-up policies and decisions (package risktest),
-// for working on its pages and for testing them.
+// Consoletest serves the console with made-up policies and decisions (package risktest)
+// and doors B and C of its own (package doortest), for working on its pages and for
+// testing them.
 //
 //	consoletest [-addr 127.0.0.1:0] [-role operator] [-static DIR] [-slow 0s]
 //
 // It writes {"url", "link", "viewer"} to its output when it is up: where the console is,
 // a link that signs in with the role, and one for a viewer. For every line that it then
-// reads it writes {"link", "viewer"} with new ones. It ends when its input does.
+// reads it writes {"link", "viewer"} with new ones. It ends when its input does. At
+// /sink/STATUS somebody listens who answers messages with that status.
 package main
 
 import (
@@ -19,9 +21,11 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/kosmoscope/kosmoscope/internal/console"
+	"github.com/kosmoscope/kosmoscope/internal/console/doortest"
 	"github.com/kosmoscope/kosmoscope/internal/console/risktest"
 	"github.com/kosmoscope/kosmoscope/internal/store"
 )
@@ -31,6 +35,16 @@ func main() {
 		fmt.Fprintln(os.Stderr, "consoletest:", err)
 		os.Exit(1)
 	}
+}
+
+// sink is somebody else's program, which answers as it is told in its address.
+func sink(w http.ResponseWriter, r *http.Request) {
+	status, err := strconv.Atoi(r.PathValue("status"))
+	if err != nil || status < 200 || status > 599 {
+		status = http.StatusNotFound
+	}
+	w.WriteHeader(status)
+	fmt.Fprintf(w, "this is the receiver, and says %d\n", status)
 }
 
 func run(ctx context.Context) (err error) {
@@ -71,9 +85,20 @@ func run(ctx context.Context) (err error) {
 	if *dir != "" {
 		static = os.DirFS(*dir)
 	}
+	doors, err := doortest.New(ctx, db, filepath.Join(temp, "master.key"), origin, time.Now)
+	if err != nil {
+		return err
+	}
+	if err := doors.MakeKeys(ctx); err != nil {
+		return err
+	}
+	if err := doors.Seed(ctx, time.Now()); err != nil {
+		return err
+	}
 	signin := console.NewSignin(db, risk.Tenants(), time.Now)
 	c := console.New(console.Options{
 		Signin: signin, Risk: risk, PublicURL: origin, Version: "consoletest", Static: static,
+		Federation: doors.Federation, Hooks: doors.Hooks, Deliveries: doors.Deliveries,
 		Sources: func() []console.Source {
 			return []console.Source{{What: "Places of addresses", Date: "2026-11-01", Attribution: "Made-up places", URL: "https://example.com/places", Origin: "built-in"}}
 		},
@@ -92,7 +117,10 @@ func run(ctx context.Context) (err error) {
 	}
 
 	failed := make(chan error, 2)
-	server := &http.Server{Handler: c, ReadHeaderTimeout: 10 * time.Second}
+	mux := http.NewServeMux()
+	mux.Handle("/", c)
+	mux.HandleFunc("POST /sink/{status}", sink)
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	defer server.Close()
 	go func() { failed <- server.Serve(l) }()
 	first, err := links()

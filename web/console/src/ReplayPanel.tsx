@@ -1,7 +1,8 @@
-import { useEffect, useRef, useState } from "react";
-import { call, of, type Replay, type ReplayState, type Tally } from "./api.ts";
+import { useState } from "react";
+import type { Replay, Tally } from "./api.ts";
 import { Trouble } from "./parts.tsx";
 import type { PolicyDocument } from "./types.ts";
+import { useRun } from "./useRun.ts";
 import { number } from "./words.ts";
 
 interface Props { tenant: string; application: string; document: PolicyDocument; sound: boolean }
@@ -10,44 +11,21 @@ interface Props { tenant: string; application: string; document: PolicyDocument;
 // page cancels it.
 export function ReplayPanel({ tenant, application, document, sound }: Props) {
   const [days, setDays] = useState("7");
-  const [running, setRunning] = useState<{ done: number; total: number } | null>(null);
   const [result, setResult] = useState<{ of: PolicyDocument; replay: Replay } | null>(null);
   const [error, setError] = useState("");
   const [said, setSaid] = useState("");
-  const current = useRef(""); // id of the one that runs
-  const cancel = () => {
-    const id = current.current;
-    current.current = "";
-    if (id) call("DELETE", of(tenant, `replay/${id}`)).catch(() => {}); // it may have ended by itself
-  };
-  useEffect(() => cancel, []);
+  const { running, run: begin, cancel } = useRun<Replay>(tenant);
 
   const run = async () => {
     setError("");
     setSaid("");
     setResult(null);
-    setRunning({ done: 0, total: 0 });
     try {
-      const { id } = await call<{ id: string }>("POST", of(tenant, "replay"), { application, document, days: Number(days) });
-      current.current = id;
-      for (let wait = 50; current.current === id; wait = Math.min(2 * wait, 500)) {
-        const s = await call<ReplayState>("GET", of(tenant, `replay/${id}`));
-        if (current.current !== id) return;
-        if (s.finished) {
-          current.current = "";
-          setRunning(null);
-          if (s.result) {
-            setResult({ of: document, replay: s.result });
-            setSaid(`Replayed ${s.result.logins.toLocaleString()} logins in ${number(s.result.seconds)} s.`);
-          } else setError(s.error?.message ?? "The replay ended without a result.");
-          return;
-        }
-        setRunning({ done: s.done, total: s.total });
-        await new Promise((done) => setTimeout(done, wait));
-      }
+      const replay = await begin("replay", { application, document, days: Number(days) });
+      if (!replay) return;
+      setResult({ of: document, replay });
+      setSaid(`Replayed ${replay.logins.toLocaleString()} logins in ${number(replay.seconds)} s.`);
     } catch (e) {
-      current.current = "";
-      setRunning(null);
       setError((e as Error).message);
     }
   };
@@ -66,7 +44,7 @@ export function ReplayPanel({ tenant, application, document, sound }: Props) {
           <>
             <progress aria-label="Logins replayed" max={running.total || 1} value={running.done} />
             <span className="soft">{running.done.toLocaleString()} of {running.total.toLocaleString()}</span>
-            <button type="button" className="quiet" onClick={() => (cancel(), setRunning(null), setSaid("The replay was cancelled."))}>Cancel the replay</button>
+            <button type="button" className="quiet" onClick={() => (cancel(), setSaid("The replay was cancelled."))}>Cancel the replay</button>
           </>
         )}
       </form>

@@ -1,7 +1,7 @@
 import type { Change, PolicyDocument, Problem, Reading, Result, Verdict } from "./types.ts";
 
 export interface Source { what: string; date: string; attribution: string; url: string; origin: string }
-export interface Session { role: "viewer" | "operator"; name: string; csrf: string; version: string; tenants: string[]; sources: Source[] }
+export interface Session { role: "viewer" | "operator"; name: string; csrf: string; version: string; tenants: string[]; sources: Source[]; doors: { federation: boolean; hooks: boolean; deliveries: boolean } }
 export interface Slot { application: string; enforced: number; shadow: number; latest: number }
 export interface VersionInfo { version: number; mode: "enforce" | "shadow"; author: string; comment: string; at: string }
 export interface Holding extends VersionInfo { from: "own" | "tenant" | "preset"; document: PolicyDocument }
@@ -9,14 +9,14 @@ export interface Standing { application: string; base: number; enforced: Holding
 export interface Tally { allow: number; step_up: number; deny: number }
 export interface Affected { user: string; decision_id: string; logins: number; now: Tally; draft: Tally }
 export interface Replay { logins: number; unread: number; now: Tally; then: Tally; draft: Tally; stricter: number; milder: number; people: number; seconds: number; who: Affected[] | null }
-export interface ReplayState { done: number; total: number; finished: boolean; result?: Replay; error?: Trouble }
+export interface RunState<T> { done: number; total: number; finished: boolean; result?: T; error?: Trouble }
 export interface Summary {
   id: string; at: string; user: string; application: string; decision: Verdict; score: number | null; reasons: string[] | null;
   policy_application: string; policy_version: number; shadow_version?: number; shadow_decision?: Verdict; outcome: string; outcome_at?: string;
 }
 export interface Explanation extends Summary { erased: boolean; observation?: Observation; result?: Result; policy?: PolicyDocument; shadow?: Result; differs?: boolean }
 export type Observation = Record<string, unknown>;
-export interface Trouble { reason: string; message: string; hint?: string; field?: string; latest?: number; problems?: Problem[] }
+export interface Trouble { reason: string; message: string; hint?: string; field?: string; latest?: number; problems?: Problem[]; fields?: Record<string, string> }
 export type { Change, Reading };
 
 // Failed is an answer that says no, in words for people.
