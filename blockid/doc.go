@@ -1,9 +1,9 @@
 // Package blockid speaks the wire protocol of 1Kosmos BlockID: key agreement,
 // the encrypted envelope, service discovery, identity verification (IDV)
-// sessions, identity assurance levels (IAL), and the ways to have a known user
-// recognised by their face: UWL 2.0 sessions and the Workflow API. It also has a
-// client for the Bearer-token "/v1" profile that 1Kosmos shows on its integration
-// pages.
+// sessions, identity assurance levels (IAL), the ways to have a known user
+// recognised by their face (UWL 2.0 sessions and the Workflow API), and access codes
+// and text messages, which 1Kosmos sends for its customers. It also has a client for
+// the Bearer-token "/v1" profile that 1Kosmos shows on its integration pages.
 //
 // It is an independent implementation, written from public documentation and
 // from observed behaviour. It is not made, endorsed or supported by 1Kosmos.

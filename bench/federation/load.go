@@ -34,6 +34,7 @@ type provider struct {
 	acr          string // asked for; "" asks none
 	note         string // what it does in a flow
 	alg          string
+	shipped      bool // of a peer: as its authors ship it, or as its settings have it
 
 	// login are fields of forms that the browser fills in; a field that is in the page
 	// and not here is left as it is.
@@ -76,6 +77,7 @@ type figures struct {
 	Provider   string  `json:"provider"`
 	Alg        string  `json:"alg"`
 	Note       string  `json:"note"`
+	Shipped    bool    `json:"shipped"`
 	Userinfo   bool    `json:"userinfo"`
 	Clients    int     `json:"clients"`
 	Flows      int64   `json:"flows"`
@@ -92,7 +94,7 @@ type figures struct {
 // measure has clients begin flow after flow for the duration, after a warm-up of a
 // tenth of it that is not counted.
 func measure(ctx context.Context, p *provider, clients int, duration time.Duration, userinfo bool, cpu func() (time.Duration, error)) (f figures, err error) {
-	f = figures{Provider: p.name, Alg: p.alg, Note: p.note, Clients: clients, Userinfo: userinfo}
+	f = figures{Provider: p.name, Alg: p.alg, Note: p.note, Shipped: p.shipped, Clients: clients, Userinfo: userinfo}
 	if err := p.discover(ctx); err != nil {
 		return f, err
 	}

@@ -55,7 +55,7 @@ func startZitadel(ctx context.Context, folder, dir, alg string) (*peer, error) {
 		login: url.Values{"username": {"test-user@localhost"}, "password": {"verysecure"}},
 	}
 	again, signed := base, base
-	again.name, again.again = "zitadel/oidc example, login each time", true
+	again.name, again.again, again.shipped = "zitadel/oidc example, login each time", true, alg == "RS256"
 	again.note = "state in memory; GET /auth, GET and POST of the login form, callback, token"
 	signed.name = "zitadel/oidc example, signed in"
 	signed.note = "state in memory; GET /auth, GET /login (a session check that we added answers it), callback, token"
@@ -90,7 +90,7 @@ func startNode(ctx context.Context, folder, _, alg string) (*peer, error) {
 	issuer := fmt.Sprintf("http://localhost:%d", port)
 	base := provider{
 		issuer: issuer, clientID: "bench", clientSecret: "bench-secret", redirectURI: redirectURI, scope: "openid", alg: alg,
-		login: url.Values{"login": {"somebody"}, "password": {"anything"}},
+		login: url.Values{"login": {"somebody"}, "password": {"anything"}}, shipped: true,
 	}
 	again, signed := base, base
 	again.name, again.again = "node oidc-provider, login each time", true

@@ -87,6 +87,7 @@ func (b *bridge) mountConsole(mux *http.ServeMux) {
 	b.console = console.New(console.Options{
 		Signin: console.NewSignin(b.store, tenantIDs(b.cfg), time.Now), Risk: b.risk, PublicURL: b.cfg.PublicURL, Sources: b.sources, Version: version,
 		ClientIP: clientIP(b.cfg.TrustedProxies), Logger: b.log,
+		Federation: &console.Federation{Clients: b.federation, Store: b.store, Keys: b.keys}, Hooks: b.hooks, Deliveries: b.deliveries,
 	})
 	mux.Handle("/console", b.console)
 	mux.Handle("/console/", b.console)

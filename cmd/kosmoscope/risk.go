@@ -36,12 +36,8 @@ func (b *bridge) risks(keys journey.Vault) (*decide.Service, error) {
 		ours := decide.Tenant{
 			ID: t.ID, Preset: t.Risk.Preset, Window: t.Risk.Window, KeepDecisions: t.Risk.KeepDecisions, KeepHistory: t.Risk.KeepHistory,
 		}
-		if t.Descope != nil {
-			project, err := project(t.Descope)
-			if err != nil {
-				return nil, fmt.Errorf("tenant %q: descope: %w", t.ID, err)
-			}
-			ours.SignIns = signIns(project)
+		if p := b.projects[t.ID]; p != nil {
+			ours.SignIns = signIns(p)
 		}
 		o.Tenants = append(o.Tenants, ours)
 	}

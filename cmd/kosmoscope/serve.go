@@ -20,10 +20,13 @@ import (
 	"github.com/kosmoscope/kosmoscope/internal/config"
 	"github.com/kosmoscope/kosmoscope/internal/connector"
 	"github.com/kosmoscope/kosmoscope/internal/console"
+	"github.com/kosmoscope/kosmoscope/internal/deliveries"
 	"github.com/kosmoscope/kosmoscope/internal/descope"
 	"github.com/kosmoscope/kosmoscope/internal/federation"
 	"github.com/kosmoscope/kosmoscope/internal/federation/keys"
 	"github.com/kosmoscope/kosmoscope/internal/geo"
+	"github.com/kosmoscope/kosmoscope/internal/hooks"
+	"github.com/kosmoscope/kosmoscope/internal/hooks/in"
 	"github.com/kosmoscope/kosmoscope/internal/jobs"
 	"github.com/kosmoscope/kosmoscope/internal/journey"
 	"github.com/kosmoscope/kosmoscope/internal/pages"
@@ -69,11 +72,18 @@ type bridge struct {
 
 	federation *federation.Service
 	keys       *keys.Service
+	hooks      *hooks.Service
+	deliveries *deliveries.Service
+	projects   map[string]*descope.Client // of Descope, by tenant
+	hasher     in.Hasher
 }
 
 func (b *bridge) close() {
 	if b.console != nil {
 		b.console.Close()
+	}
+	if b.deliveries != nil {
+		b.deliveries.Close()
 	}
 	if b.atlas != nil {
 		b.atlas.Close()
@@ -107,27 +117,34 @@ func (b *bridge) connect(ctx context.Context) error {
 	}
 	// More workers than the polls of one tenant that does not answer can take up.
 	// A short lease, renewed while a handler runs: what a killed process had in hand goes on soon.
-	b.runner = jobs.New(b.store, jobs.Options{Logger: b.log, Lease: 10 * time.Second, Workers: 64})
+	b.runner = jobs.New(b.store, jobs.Options{Logger: b.log, Lease: 10 * time.Second, Workers: 64, OnDead: b.givenUp})
+	b.hasher = keys
 	if strings.HasPrefix(b.cfg.PublicURL, "https:") && b.cfg.TLS.Cert == "" && len(b.cfg.TrustedProxies) == 0 {
 		b.log.Warn("a proxy is in front, and trusted_proxies does not name it: everybody seems to come from one network, and limits for networks hold for all together")
 	}
 	options := journey.Options{
 		Store: b.store, Vault: keys, Callers: b.caller, PublicURL: b.cfg.PublicURL,
-		ConsentVersion: pages.ConsentVersion, Wake: b.runner.Wake, Logger: b.log, OnVerdict: decide.JobVerdict,
+		ConsentVersion: pages.ConsentVersion, Wake: b.runner.Wake, Logger: b.log, OnVerdict: decide.JobVerdict, OnEnded: hooks.JobEnded,
 	}
+	b.projects = map[string]*descope.Client{}
+	mail := map[string]hooks.Messages{}
 	ups := map[string]journey.Upstream{}
 	for i := range b.cfg.Tenants {
 		t := &b.cfg.Tenants[i]
-		up, face, err := b.upstream(t)
+		up, face, platform, err := b.upstream(t)
 		if err != nil {
 			return fmt.Errorf("tenant %q: %w", t.ID, err)
 		}
 		ours := tenant(t, up, face)
 		ups[t.ID] = up
+		if platform != nil && (t.Hooks.Mail == nil || *t.Hooks.Mail) {
+			mail[t.ID] = upstream.NewMessages(platform, upstream.MessagesConfig{Application: b.application(t)})
+		}
 		if t.Descope != nil {
-			if ours.External, err = external(t.Descope); err != nil {
+			if b.projects[t.ID], err = project(t.Descope); err != nil {
 				return fmt.Errorf("tenant %q: descope: %w", t.ID, err)
 			}
+			ours.External = journey.ExternalRules{Descope: b.projects[t.ID], StayOnFailure: t.Descope.ExternalAuthFailure == config.FailureStay}
 		}
 		options.Tenants = append(options.Tenants, ours)
 	}
@@ -138,11 +155,13 @@ func (b *bridge) connect(ctx context.Context) error {
 	if err := b.federations(keys, ups); err != nil {
 		return err
 	}
-	for kind, handler := range b.journey.Handlers() {
-		b.runner.Handle(kind, handler)
+	if err := b.hooked(keys, mail); err != nil {
+		return err
 	}
-	for kind, handler := range b.risk.Handlers() {
-		b.runner.Handle(kind, handler)
+	for _, handlers := range []map[string]func(context.Context, proof.Job) (time.Time, error){b.journey.Handlers(), b.risk.Handlers()} {
+		for kind, handler := range handlers {
+			b.runner.HandleAs(kind, handler, jobs.Kind{Priority: priorities[kind]})
+		}
 	}
 	return b.checkKey(ctx)
 }
@@ -245,15 +264,6 @@ func tenant(t *config.Tenant, up journey.Upstream, face journey.StepUp) journey.
 	return out
 }
 
-// external makes the way back into a tenant's Descope flows.
-func external(d *config.Descope) (journey.ExternalRules, error) {
-	project, err := project(d)
-	if err != nil {
-		return journey.ExternalRules{}, err
-	}
-	return journey.ExternalRules{Descope: project, StayOnFailure: d.ExternalAuthFailure == config.FailureStay}, nil
-}
-
 // project is a tenant's Descope project.
 func project(d *config.Descope) (*descope.Client, error) {
 	client, err := trusting(d.CAFile)
@@ -263,12 +273,19 @@ func project(d *config.Descope) (*descope.Client, error) {
 	return descope.New(descope.Options{BaseURL: d.BaseURL, ProjectID: d.ProjectID, ManagementKey: string(d.ManagementKey), HTTPClient: client})
 }
 
-// upstream makes the two ways to a tenant's 1Kosmos: for verifications and for step-ups.
-func (b *bridge) upstream(t *config.Tenant) (journey.Upstream, journey.StepUp, error) {
+// application is whose accounts a tenant's are, as people know it.
+func (b *bridge) application(t *config.Tenant) string {
+	c, _ := b.callers.Caller(t.ID, t.Hooks.Caller)
+	return c.Application
+}
+
+// upstream makes the two ways to a tenant's 1Kosmos: for verifications and for step-ups; and
+// the platform API, nil with profile v1.
+func (b *bridge) upstream(t *config.Tenant) (journey.Upstream, journey.StepUp, *upstream.Connector, error) {
 	k := &t.Kosmos
 	client, err := trusting(k.CAFile)
 	if err != nil {
-		return nil, nil, fmt.Errorf("ca_file: %w", err)
+		return nil, nil, nil, fmt.Errorf("ca_file: %w", err)
 	}
 	var bearer *blockid.V1Client
 	if k.V1.Token != "" {
@@ -276,7 +293,7 @@ func (b *bridge) upstream(t *config.Tenant) (journey.Upstream, journey.StepUp, e
 			DNS: k.DNS, Token: k.V1.Token, StatusMethod: k.V1.StatusMethod, Judge: upstream.JudgeFrom(k.V1.Minimum()),
 			HTTPClient: client, AllowedHosts: k.AllowedHosts, Timeout: k.Timeout,
 		}); err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 	}
 	var platform *upstream.Connector
@@ -289,16 +306,16 @@ func (b *bridge) upstream(t *config.Tenant) (journey.Upstream, journey.StepUp, e
 
 	face, err := stepUp(t, client, platform, bearer)
 	if err != nil {
-		return nil, nil, fmt.Errorf("step_up: %w", err)
+		return nil, nil, nil, fmt.Errorf("step_up: %w", err)
 	}
 	if platform == nil {
-		return upstream.NewV1(bearer, k.V1.Liveness, k.TrustFramework), face, nil
+		return upstream.NewV1(bearer, k.V1.Liveness, k.TrustFramework), face, nil, nil
 	}
 	var workflows []upstream.Workflow
 	for _, w := range k.Workflows {
 		workflows = append(workflows, upstream.Workflow(w))
 	}
-	return upstream.NewBlockID(platform, workflows, k.TrustFramework, time.Now), face, nil
+	return upstream.NewBlockID(platform, workflows, k.TrustFramework, time.Now), face, platform, nil
 }
 
 // stepUp makes the backend that the configuration names; it was checked that what
@@ -348,7 +365,7 @@ func (b *bridge) keyFor(tenant string) func(context.Context, blockid.Curve) (*bl
 // handler is everything that the bridge answers over HTTP.
 func (b *bridge) handler() (http.Handler, error) {
 	mux := http.NewServeMux()
-	door, err := connector.New(connector.Options{Proofing: b.journey, Risk: b.risk, Callers: b.callers, Logger: b.log, Version: version})
+	door, err := connector.New(connector.Options{Proofing: b.journey, Risk: b.risk, Callers: b.callers, Logger: b.log, Version: version, Fragments: [][]byte{in.OpenAPI()}})
 	if err != nil {
 		return nil, err
 	}
@@ -376,6 +393,9 @@ func (b *bridge) handler() (http.Handler, error) {
 		mux.Handle(path, site)
 	}
 	b.mountFederation(mux, site)
+	if err := b.mountHooks(mux, b.hasher); err != nil {
+		return nil, err
+	}
 	b.mountConsole(mux)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -417,6 +437,9 @@ func (b *bridge) serve(ctx context.Context) error {
 		return err
 	}
 	if err := b.firstKeys(ctx); err != nil {
+		return err
+	}
+	if err := errors.Join(b.hooks.Begin(ctx), b.deliveries.Begin(ctx)); err != nil {
 		return err
 	}
 	work, stop := context.WithCancel(ctx)

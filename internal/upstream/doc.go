@@ -21,6 +21,8 @@
 // exchange and the checks of a token with the third way (relying.go), and believes
 // less: nobody is known beforehand whom the answer must be about.
 //
+// Messages has 1Kosmos mail links, as hooks.Messages.
+//
 // The real 1Kosmos and the local one are the same to it. What it can learn only
 // from the local one (scores, the engine's own reason) it reads from an
 // additional block in the answer, if that is there; see extension.go.
