@@ -24,7 +24,9 @@ type cli struct {
 	Prove     proveCmd    `cmd:"" help:"Verify one person from files, end to end, as a Descope flow would."`
 	StepUp    stepUpCmd   `cmd:"" name:"stepup" help:"Have one person show their face from files, end to end, as a Descope flow would."`
 	Explain   explainCmd  `cmd:"" help:"Show why a login was let through, asked for a face, or refused."`
-	Console   consoleCmd  `cmd:"" help:"The operator's pages: the policy, and the decisions."`
+	Console   consoleCmd  `cmd:"" help:"The operator's pages: policy, decisions, relying parties, rules, deliveries."`
+	Rules     rulesCmd    `cmd:"" help:"What events lead to what."`
+	Endpoint  endpointCmd `cmd:"" help:"Other tools that are told of what happens."`
 	Erase     eraseCmd    `cmd:"" help:"Forget a person: drop the key that everything about them is sealed under."`
 	RotateKey rotateCmd   `cmd:"" help:"Add a new master key; what older ones sealed still opens. A running bridge takes it up by itself."`
 	Engine    engineCmd   `cmd:"" help:"The document and face engine and its models."`

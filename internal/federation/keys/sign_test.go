@@ -19,7 +19,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/kosmoscope/kosmoscope/internal/federation"
+
 	"github.com/kosmoscope/kosmoscope/internal/federation/keys"
 	"github.com/kosmoscope/kosmoscope/internal/proof"
 )
