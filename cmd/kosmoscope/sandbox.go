@@ -41,6 +41,7 @@ type kosmosConfig struct {
 	StepUpTTL      string           `json:"step_up_ttl"`      // of a UWL session, such as 60s
 	OAuthClients   []kosmosClient   `json:"oauth_clients"`
 	Workflows      []kosmosWorkflow `json:"workflows"`
+	Webhooks       []kosmos.Webhook `json:"webhooks,omitempty"`
 }
 
 // kosmosClient is a client of the local 1Kosmos' OpenID provider.
@@ -75,6 +76,7 @@ func (s *stack) kosmosConfig() kosmosConfig {
 		StepUpLiveness: s.stepUp, StepUpTTL: s.stepUpTTL(),
 		OAuthClients: []kosmosClient{{oauthClient, s.secrets.OAuthSecret, []string{s.bridgeURL() + "/c/return"}}},
 		Workflows:    []kosmosWorkflow{{workflow, workflowNode}},
+		Webhooks:     []kosmos.Webhook{{URL: s.bridgeURL() + "/kosmos/v1/callbacks/demo/" + s.secrets.Callback, Secret: s.secrets.CallbackHMAC}},
 	}
 }
 
@@ -102,7 +104,7 @@ func (c *sandboxKosmosCmd) Run(ctx context.Context, s *streams) error {
 	o := kosmos.Options{
 		Listen: k.Listen, DNS: k.DNS, Community: k.Community, LicenseKey: k.LicenseKey, V1Tokens: k.V1Tokens,
 		Engine: api.New(k.EngineURL, &http.Client{Timeout: 2 * time.Minute}), DataDir: k.Data, Logger: logger(s.err, k.LogLevel),
-		StepUpLiveness: k.StepUpLiveness,
+		StepUpLiveness: k.StepUpLiveness, Webhooks: k.Webhooks,
 	}
 	if k.StepUpTTL != "" {
 		if o.StepUpTTL, err = time.ParseDuration(k.StepUpTTL); err != nil {

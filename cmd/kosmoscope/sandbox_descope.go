@@ -21,6 +21,7 @@ import (
 	"github.com/kosmoscope/kosmoscope/internal/geo"
 	"github.com/kosmoscope/kosmoscope/internal/sandbox/descope"
 	"github.com/kosmoscope/kosmoscope/internal/sandbox/descope/accounts"
+	"github.com/kosmoscope/kosmoscope/internal/sandbox/descope/auditing"
 	"github.com/kosmoscope/kosmoscope/internal/sandbox/descope/connectors"
 	"github.com/kosmoscope/kosmoscope/internal/sandbox/descope/connectors/faults"
 	"github.com/kosmoscope/kosmoscope/internal/sandbox/descope/federation"
@@ -68,6 +69,9 @@ func (s *stack) descopeConfig() descopeConfig {
 			Name: flow.DefaultNames().Connector.Name, BaseURL: s.bridgeURL() + "/descope/v1",
 			Authentication: connectors.Authentication{Method: connectors.BearerToken, BearerToken: s.secrets.DescopeToken},
 			HMACSecret:     s.secrets.DescopeHMAC,
+		}, {
+			Name: "Audit Webhook", Type: connectors.AuditWebhook, BaseURL: s.bridgeURL() + "/descope/v1/events",
+			Authentication: connectors.Authentication{Method: connectors.None}, HMACSecret: s.secrets.AuditHMAC,
 		}},
 		Federation: s.descopeFederation(),
 		Data:       "descope", LogLevel: "info",
@@ -161,6 +165,16 @@ func newDescope(k descopeConfig, web string, log *slog.Logger) (h http.Handler, 
 	if err != nil {
 		return nil, nil, err
 	}
+	stream, err := auditing.New(auditing.Options{ProjectID: k.ProjectID, Webhooks: calls, Logger: log})
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() {
+		if err != nil {
+			stream.Close()
+		}
+	}()
+	people.OnEvent(stream.Record)
 	providers, err := federation.New(federation.Options{
 		ProjectID: k.ProjectID, BaseURL: k.URL, Providers: k.Federation.OAuth, SSO: k.Federation.SSO,
 		MergeSSO: !k.Federation.DoNotMergeSSO, UnverifiedSSO: k.Federation.UnverifiedSSO, Logger: log,
@@ -195,7 +209,7 @@ func newDescope(k descopeConfig, web string, log *slog.Logger) (h http.Handler, 
 			return panel.Place{Country: p.Country, City: p.City}, ok
 		},
 		Credit: credit,
-		Mail:   func() []panel.Mail { return mailOf(people) }, Users: func(ctx context.Context) ([]panel.User, error) { return usersOf(ctx, people) }, Flows: func() []panel.Flow { return append(flowsOf(flows), refused...) }, Calls: calls, Faults: broken, Logger: log,
+		Mail:   func() []panel.Mail { return mailOf(people) }, Users: func(ctx context.Context) ([]panel.User, error) { return usersOf(ctx, people) }, Flows: func() []panel.Flow { return append(flowsOf(flows), refused...) }, Calls: calls, Faults: broken, Audit: stream, Logger: log,
 	})
 	if err != nil {
 		return nil, nil, err
@@ -204,7 +218,7 @@ func newDescope(k descopeConfig, web string, log *slog.Logger) (h http.Handler, 
 		ProjectID: k.ProjectID, BaseURL: k.URL, Origins: k.Origins, Runner: flows, Browser: lab.Browser, FirstContact: lab.FirstContact,
 		Screens: shown, Federation: providers.Handler(flows), Manage: managed, Panel: lab, Faults: broken.Runtime, Logger: log,
 	})
-	return h, func() error { calls.Close(); return people.Close() }, err
+	return h, func() error { stream.Close(); calls.Close(); return people.Close() }, err
 }
 
 // places looks addresses up in a packed table, or in the program's own. That one

@@ -25,11 +25,14 @@ type shopConfig struct {
 	ProjectID string `json:"project_id"`
 	LabURL    string `json:"lab_url"` // of the test panel
 	LogLevel  string `json:"log_level"`
+
+	SinkSecrets []string `json:"sink_secrets,omitempty"` // of what is signed among the messages at /sink
 }
 
-func (s *stack) shopConfig() shopConfig {
+func (s *stack) shopConfig(sinkSecrets []string) shopConfig {
 	return shopConfig{
-		Listen: fmt.Sprintf("127.0.0.1:%d", s.ports.Shop), URL: s.shopURL(),
+		SinkSecrets: sinkSecrets,
+		Listen:      fmt.Sprintf("127.0.0.1:%d", s.ports.Shop), URL: s.shopURL(),
 		Descope: s.descopeURL(), ProjectID: projectID, LabURL: s.descopeURL() + "/lab/", LogLevel: "info",
 	}
 }
@@ -45,7 +48,7 @@ func (c *sandboxShopCmd) Run(ctx context.Context, s *streams) error {
 	if err := d.Decode(&k); err != nil {
 		return fmt.Errorf("%s: %w", c.Config, err)
 	}
-	h, err := shop.New(shop.Options{URL: k.URL, Descope: k.Descope, ProjectID: k.ProjectID, LabURL: k.LabURL, Logger: logger(s.err, k.LogLevel)})
+	h, err := shop.New(shop.Options{URL: k.URL, Descope: k.Descope, ProjectID: k.ProjectID, LabURL: k.LabURL, SinkSecrets: k.SinkSecrets, Logger: logger(s.err, k.LogLevel)})
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.Config, err)
 	}

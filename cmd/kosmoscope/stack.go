@@ -62,6 +62,7 @@ type secrets struct {
 	License, V1Token, OAuthSecret, ConnectorToken, HMACToken, HMACSecret string
 	DescopeToken, DescopeHMAC, ManagementKey                             string // of what the local Descope runs
 	ProofingClient, LiveIDClient, DemoClient, StillClient                string // of relying parties
+	AuditHMAC, Callback, CallbackHMAC                                    string // of what comes in through door C
 }
 
 func (s *stack) readSecrets() error {
@@ -71,6 +72,7 @@ func (s *stack) readSecrets() error {
 		"descope.token": &s.secrets.DescopeToken, "descope-hmac.secret": &s.secrets.DescopeHMAC, "descope-management.key": &s.secrets.ManagementKey,
 		"client-proofing.secret": &s.secrets.ProofingClient, "client-liveid.secret": &s.secrets.LiveIDClient,
 		"client-demo.secret": &s.secrets.DemoClient, "client-still.secret": &s.secrets.StillClient,
+		"audit-hmac.secret": &s.secrets.AuditHMAC, "callback.secret": &s.secrets.Callback, "callback-hmac.secret": &s.secrets.CallbackHMAC,
 	} {
 		b, err := os.ReadFile(s.path(name))
 		if errors.Is(err, fs.ErrNotExist) {
@@ -98,6 +100,9 @@ type ready struct {
 	Federation readyFederation `json:"federation"`
 	Data       string          `json:"data"`
 
+	Hooks    readyHooks `json:"hooks"`
+	InboxURL string     `json:"inbox_url"` // JSON: what the local 1Kosmos has mailed
+
 	// Where the demo runs them.
 	Descope *readyDescope `json:"descope,omitempty"`
 	AppURL  string        `json:"app_url,omitempty"`
@@ -124,6 +129,12 @@ type readyClient struct {
 	ClientID     string `json:"client_id"`
 	ClientSecret string `json:"client_secret"`
 	RedirectURI  string `json:"redirect_uri"`
+}
+
+// readyHooks is where Descope's events go, and how they are signed.
+type readyHooks struct {
+	DescopeURL string `json:"descope_url"`
+	HMACSecret string `json:"hmac_secret"`
 }
 
 type readyConnector struct {
@@ -191,15 +202,10 @@ func newStack(dir string, p ports, stepUp string) (*stack, error) {
 	if err != nil {
 		return nil, err
 	}
-	shop, err := json.MarshalIndent(s.shopConfig(), "", "  ")
-	if err != nil {
-		return nil, err
-	}
 	return s, errors.Join(
 		os.WriteFile(s.path("kosmoscope.yaml"), []byte(config.String()), 0o600),
 		os.WriteFile(s.path("kosmos.json"), append(kosmos, '\n'), 0o600),
 		os.WriteFile(s.path("descope.json"), append(descope, '\n'), 0o600),
-		os.WriteFile(s.path("shop.json"), append(shop, '\n'), 0o600),
 	)
 }
 
@@ -236,6 +242,8 @@ func (s *stack) ready() ready {
 			Workflow:     workflow, WorkflowNode: workflowNode, Config: s.path("kosmos.json"),
 		},
 		EngineURL: s.engineURL(), Data: s.dir,
+		Hooks:    readyHooks{s.bridgeURL() + "/descope/v1/events", s.secrets.AuditHMAC},
+		InboxURL: "https://" + s.dns() + "/inbox/api/messages",
 		Federation: readyFederation{
 			Issuer: s.issuer(), SAMLMetadata: s.issuer() + "/saml/metadata", SAMLEntityID: s.partyURL() + "/saml", SAMLACS: s.partyURL() + "/saml/acs",
 			Clients: []readyClient{
@@ -300,6 +308,11 @@ func (s *stack) start(ctx context.Context, models string, progress func(string))
 		return err
 	}
 
+	if s.app {
+		if err := s.firstHooks(ctx); err != nil {
+			return err
+		}
+	}
 	progress("starting the bridge")
 	if err := s.children.start("bridge", "serve", "--config", s.path("kosmoscope.yaml")); err != nil {
 		return err

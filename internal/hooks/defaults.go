@@ -26,6 +26,11 @@ func Defaults() []Rule {
 			Do: []Action{{Do: WriteAttributes}, {Do: WriteAudit, Type: "KosmosIdvCompleted"}},
 		},
 		{
+			ID: "tell-verification", Name: "Tell how a verification ended",
+			On: []string{VerificationEnded},
+			Do: []Action{{Do: Notify, Type: VerificationEnded, Text: "A verification has ended."}},
+		},
+		{
 			ID: "erase-deleted", Name: "Erase whom Descope has deleted",
 			On: []string{"UserDeleted"},
 			Do: []Action{{Do: Erase}},

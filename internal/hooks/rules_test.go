@@ -175,10 +175,10 @@ func TestDiff(t *testing.T) {
 	t.Parallel()
 	a := hooks.Defaults()
 	b := hooks.Defaults()
-	b[1].Name = "Erase"
-	b[2].If = `event.result != "match"`
-	b[3].Off = false
-	b[4].Count.AtLeast = 5
+	b[2].Name = "Erase"
+	b[3].If = `event.result != "match"`
+	b[4].Off = false
+	b[5].Count.AtLeast = 5
 	b[0].Do = b[0].Do[:1]
 	b = append(b[1:], b[0], hooks.Rule{ID: "new", Name: "New", On: []string{"LoginFailed"}, Do: []hooks.Action{{Do: hooks.WriteStatus, Status: "disabled"}}})
 	var got []string

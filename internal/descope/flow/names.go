@@ -62,6 +62,15 @@ type Names struct {
 		LiveID   string `yaml:"live_id"`
 		Tenant   string `yaml:"tenant"`
 	} `yaml:"federation"`
+	// Responses are what the answers of the hooks are called, below connectors.
+	Responses struct {
+		PreLogin         string `yaml:"pre_login"`
+		PostRegistration string `yaml:"post_registration"`
+	} `yaml:"responses"`
+	// Errors are those of tasks that are no connectors, by which a flow handles them.
+	Errors struct {
+		Action string `yaml:"action"`
+	} `yaml:"errors"`
 	Operators struct {
 		Equal          string `yaml:"equal"`
 		NotEqual       string `yaml:"not_equal"`
@@ -86,6 +95,9 @@ type Names struct {
 		Email            string `yaml:"email"`
 		UserAttributes   string `yaml:"user_attributes"`
 		MaskedEmail      string `yaml:"masked_email"`
+		VerifiedEmail    string `yaml:"verified_email"`
+		TypedID          string `yaml:"typed_id"`
+		TypedDevice      string `yaml:"typed_device"`
 		LoggedIn         string `yaml:"logged_in"`
 		FirstSeen        string `yaml:"first_seen"`
 		IP               string `yaml:"ip"`

@@ -82,6 +82,7 @@ var staticKinds = map[string]string{
 	staticStyle:         "text/css; charset=utf-8",
 	authenticatorScript: "text/javascript; charset=utf-8",
 	authenticatorStyle:  "text/css; charset=utf-8",
+	inboxStyle:          "text/css; charset=utf-8",
 }
 
 // staticVersion names the content, so that browsers may keep it for good.

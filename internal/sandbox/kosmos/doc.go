@@ -4,7 +4,9 @@
 // switch that makes a verdict.
 //
 // It is not 1Kosmos and is not affiliated with it. What 1Kosmos documents is
-// followed; what it leaves open is decided in guesses.go and nowhere else.
+// followed; what it leaves open is decided in guesses.go and its neighbours
+// (guesses_stepup.go, guesses_oauth2.go, guesses_events.go, guesses_messaging.go,
+// guesses_webhooks.go) and nowhere else.
 //
 // One session, from creation to its end:
 //
@@ -48,8 +50,13 @@
 // A session's id opens its page. No line of the log holds it: there a session
 // has a short name that is a keyed hash of the id.
 //
+// It takes the events that callers report, and reports them and its own (reports.go);
+// tells webhooks when a session or a step-up ends (webhooks.go); and keeps the mail and
+// text messages that it is asked to send in an inbox, which only this machine can see
+// (messaging.go, inbox.go).
+//
 // Everything that must survive kill -9 (keys, users and wallets, sessions, photos
-// and frames of running sessions, outcomes) is in SQLite with synchronous=FULL, its values sealed
+// and frames of running sessions, outcomes, callbacks, messages) is in SQLite with synchronous=FULL, its values sealed
 // under a key file next to it. Photos and frames go when the session ends; the outcome,
 // which carries what the wire result must carry, goes PIITTL later. What is kept
 // of a user is sealed under a key per user, which is itself sealed.

@@ -29,6 +29,9 @@ func (s *Server) routes() http.Handler {
 	s.captureRoutes(mux)
 	s.stepUpRoutes(mux)
 	s.oauthRoutes(mux)
+	s.messagingRoutes(mux)
+	s.eventRoutes(mux)
+	s.webhookRoutes(mux)
 
 	// What is left: paths of services that this server does not have say so in
 	// JSON; the tenant's web root answers 200 and HTML to anything, like the

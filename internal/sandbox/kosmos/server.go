@@ -67,6 +67,7 @@ type Options struct {
 
 	Clients   []OAuthClient // of the OpenID provider; none means nobody gets in
 	Workflows []Workflow    // of the Workflow API
+	Webhooks  []Webhook     // told when something ends, beside those that clients add
 
 	Engine  Engine
 	DataDir string // made if absent, mode 0700
@@ -102,6 +103,7 @@ type Server struct {
 	limit  limiter
 	stepUpDesk
 	oauthDesk
+	webhookDesk
 
 	tenantID, communityID string
 	proofKey              []byte // HS256
@@ -234,10 +236,14 @@ func (s *Server) open(ctx context.Context) error {
 	if err := s.openOAuth(ctx); err != nil {
 		return err
 	}
+	if err := s.openWebhooks(ctx); err != nil {
+		return err
+	}
 	if err := s.resume(ctx); err != nil {
 		return err
 	}
 	s.work.Go(func() { s.sweepEvery(time.Minute) })
+	s.work.Go(func() { s.callbackEvery(300 * time.Millisecond) })
 	return nil
 }
 
@@ -322,6 +328,7 @@ func (s *Server) Close() error {
 		s.stop()
 		s.work.Wait()
 		s.judges.Wait()
+		s.callbackClient.CloseIdleConnections()
 		err = s.store.db.Close()
 	})
 	return err
@@ -387,8 +394,10 @@ func (s *Server) Sweep(ctx context.Context) error {
 	if err := s.sweepStepUps(ctx, now); err != nil {
 		return err
 	}
-	if err := s.sweepSequences(ctx, now); err != nil {
-		return err
+	for _, sweep := range []func(context.Context, time.Time) error{s.sweepSequences, s.sweepMessages, s.sweepEvents, s.sweepCallbacks} {
+		if err := sweep(ctx, now); err != nil {
+			return err
+		}
 	}
 	return s.store.purge(ctx, now.Add(-s.opt.PIITTL), now.Add(-rowTTL))
 }

@@ -24,7 +24,7 @@ type store struct {
 }
 
 // schemas are the tables of each part of the server. Every statement may run again.
-var schemas = []string{sessionSchema, userSchema, stepUpSchema, oauthSchema, liveSchema}
+var schemas = []string{sessionSchema, userSchema, stepUpSchema, oauthSchema, liveSchema, messagingSchema, eventSchema, webhookSchema}
 
 const sessionSchema = `
 CREATE TABLE IF NOT EXISTS secrets (

@@ -3,4 +3,7 @@
 // Descope's web component; its backend believes Descope's session tokens alone; and
 // one thing in it, giving money back to another card, wants a session that was
 // stepped up (RFC 9470).
+//
+// Beside it, under /sink, stand the other tools of the company: what they were told is
+// shown there, and whether its signature was good.
 package shop

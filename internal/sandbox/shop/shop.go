@@ -25,8 +25,11 @@ type Options struct {
 	Descope   string // origin of Descope's API, scripts and pages
 	ProjectID string
 	LabURL    string
-	Logger    *slog.Logger // nil: silent
-	Now       func() time.Time
+	// SinkSecrets check what is signed among the messages at /sink/: "whsec_" and base64,
+	// any of them. None: what is signed is refused.
+	SinkSecrets []string
+	Logger      *slog.Logger // nil: silent
+	Now         func() time.Time
 }
 
 // RefundScope is what the flow is told when somebody wants to give money back.
@@ -39,6 +42,9 @@ var flows = map[string]struct{ flow, title string }{
 	"/signup": {"kosmos-proof-on-signup", "Create your account"},
 	"/login":  {"kosmos-step-up", "Sign in"},
 	"/prove":  {"kosmos-proof-external", "Prove who you are"},
+
+	"/hooks/signup": {"kosmos-post-registration", "Create your account"},
+	"/hooks/login":  {"kosmos-pre-login", "Sign in"},
 
 	"/federated/prove": {"kosmos-federated-proofing", "Prove who you are"},
 	"/federated/login": {"kosmos-federated-step-up", "Sign in"},
@@ -85,7 +91,12 @@ func New(o Options) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	told, err := newSink(o.SinkSecrets, o.Now)
+	if err != nil {
+		return nil, err
+	}
 	mux := http.NewServeMux()
+	told.routes(mux)
 	mux.Handle("GET /static/", http.StripPrefix("/static/", http.FileServerFS(files)))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, `{"status":"ok"}`) })
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {

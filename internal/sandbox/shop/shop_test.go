@@ -5,6 +5,7 @@ import (
 	"crypto/rsa"
 	"encoding/json"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/kosmoscope/kosmoscope/integrations"
 	"github.com/kosmoscope/kosmoscope/internal/sandbox/shop"
 )
 
@@ -208,6 +210,30 @@ func TestStrangers(t *testing.T) {
 	for _, o := range []shop.Options{{}, {URL: "http://a", Descope: "http://b"}, {URL: "http://a/x", Descope: "http://b", ProjectID: project}} {
 		if _, err := shop.New(o); err == nil {
 			t.Errorf("%+v", o)
+		}
+	}
+}
+
+// TestFlows: every page with a flow runs one that we ship, and the home page leads to it.
+func TestFlows(t *testing.T) {
+	d := newDescope(t)
+	get, _ := browser(t, d)
+	_, home := get("/")
+	shown := map[string]string{
+		"/signup": "kosmos-proof-on-signup", "/login": "kosmos-step-up", "/prove": "kosmos-proof-external",
+		"/hooks/signup": "kosmos-post-registration", "/hooks/login": "kosmos-pre-login",
+		"/federated/prove": "kosmos-federated-proofing", "/federated/login": "kosmos-federated-step-up", "/federated/saml": "kosmos-federated-step-up-saml",
+	}
+	for path, flow := range shown {
+		if _, err := fs.Stat(integrations.Flows(), flow+".json"); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+		status, page := get(path)
+		if status != 200 || !strings.Contains(page, `flow-id="`+flow+`"`) || !strings.Contains(page, `redirect-url="http://shop.example`+path+`"`) {
+			t.Errorf("%s: %d %s", path, status, page)
+		}
+		if !strings.Contains(home, `href="`+path+`"`) {
+			t.Errorf("nothing leads to %s", path)
 		}
 	}
 }

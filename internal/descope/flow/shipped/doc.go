@@ -24,6 +24,20 @@
 //	                                             v       v
 //	                                            End     End
 //
+// Two flows ask a hook first (hooks.go), and use the parts from their nodes on:
+//
+//	Pre-login                                 Post-registration
+//
+//	Hook --deny--> no session                 E-mail code
+//	 |  | step_up, no answer, ...              v
+//	 |  v                                     Hook --continue--> End, if they are new
+//	 | E-mail code                             | verify, no answer, ...
+//	 |  v                                      v
+//	 | the hook's challenge, or the           the hook's verification, or the
+//	 | step-up from its node on               proofing from its node on
+//	 v continue
+//	E-mail code --> End
+//
 // No task that fails leads towards an end: what a connector does not answer, and
 // every answer that is not the one good word, ends on a screen without a session, or,
 // if it is the risk that is not answered, asks for the face. Only how a login ended may

@@ -42,14 +42,40 @@ func words(reasons []proof.Reason) []any {
 // is nobody (the bridge completes it so). From there on nothing but a new sign-in
 // helps.
 func (b *builder) proof(w way, sub bool) {
-	o, user := b.n.Operators, field{"user_identifier", template(b.n.Keys.UserID)}
+	first := taskIDV
+	if w == external {
+		first = taskProve
+	}
+	b.verifiedBefore(first, sub)
+	b.verify(w, sub)
+}
+
+// verifiedBefore keeps out whoever was verified before; all others go on to next.
+func (b *builder) verifiedBefore(next string, sub bool) {
+	already := taskAlready
+	if sub {
+		already = ""
+		b.out(taskVerifiedBefore, "already-verified")
+	}
+	b.main(b.condition(taskVerifiedBefore, "Verified before?", []branch{
+		{"already-verified", "yes", []flow.Atomic{compare(b.attribute(attrStatus), b.n.Operators.Equal, string(proof.Verified))}, already},
+	}, "no", next))
+	if !sub {
+		b.aside(b.screen(taskAlready, "Already verified", b.heading("You have done this already"),
+			b.text("This account has been verified before, so there is nothing more to prove. Go to the sign-in page to sign in."),
+			b.button(outline, "again", "Use another e-mail address", taskEmail)))
+	}
+}
+
+// verify is the proofing from node 1Kosmos IDV on.
+func (b *builder) verify(w way, sub bool) {
+	o, user := b.n.Operators, b.user()
 	status, reason := answer(keyIDVResult, "status"), answer(keyIDVResult, "reason")
 	url := answer(keyIDV, "session_url")
 	is := func(k string, value string) flow.Atomic { return compare(k, o.Equal, value) }
 
-	first, again := taskIDV, taskIDV
+	again := taskIDV
 	if w == external {
-		first = taskProve
 		if again = taskEmail; sub {
 			again = ""
 		}
@@ -67,20 +93,6 @@ func (b *builder) proof(w way, sub bool) {
 			parts = append(parts, b.button(contained, "stop", "Go back", taskNotProven))
 		}
 		return b.screen(id, name, parts...)
-	}
-
-	already := taskAlready
-	if sub {
-		already = ""
-		b.out(taskVerifiedBefore, "already-verified")
-	}
-	b.main(b.condition(taskVerifiedBefore, "Verified before?", []branch{
-		{"already-verified", "yes", []flow.Atomic{is(b.attribute(attrStatus), string(proof.Verified))}, already},
-	}, "no", first))
-	if !sub {
-		b.aside(b.screen(taskAlready, "Already verified", b.heading("You have done this already"),
-			b.text("This account has been verified before, so there is nothing more to prove. Go to the sign-in page to sign in."),
-			b.button(outline, "again", "Use another e-mail address", taskEmail)))
 	}
 
 	idv := b.call(node{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/url"
 	"reflect"
 	"strings"
@@ -20,7 +21,7 @@ import (
 
 type answer = map[string]any
 
-// bridge answers the six nodes. Of several answers to a node each is given once, and
+// bridge answers nodes and hooks. Of several answers to a node each is given once, and
 // the last one from then on.
 type bridge struct {
 	rt.Connectors
@@ -98,8 +99,18 @@ var (
 	risky      = answer{"decision": "step_up", "score": 60.0, "reasons": []any{"new_device", "geo_anomaly"}, "reason": "new_device", "policy_version": 0.0, "decision_id": "d-1"}
 	denied     = answer{"decision": "deny", "score": 100.0, "reasons": []any{"velocity"}, "reason": "velocity", "policy_version": 0.0, "decision_id": "d-1"}
 	learned    = answer{"decision_id": "d-1", "outcome": "success", "learned": true, "why": nil}
+	goOn       = hooked("continue", nil)
+	asksFace   = hooked("step_up", answer{"challenge_url": "https://bridge.example/c/9", "challenge_id": "c-9", "reason": "new_device"})
+	mustProve  = hooked("verify", answer{"session_url": "https://bridge.example/v/9", "session_id": "v-9"})
 	pendingIDV = answer{"status": "pending", "reason": nil}
 )
+
+// hooked is what a hook answers: all members, most of them null.
+func hooked(action string, more answer) answer {
+	a := answer{"action": action, "decision_id": "h-1", "reasons": []any{}, "reason": nil, "challenge_url": nil, "challenge_id": nil, "session_url": nil, "session_id": nil, "expires_at": nil, "retry_at": nil}
+	maps.Copy(a, more)
+	return a
+}
 
 func refused(reason string) answer {
 	return answer{"challenge_url": nil, "challenge_id": nil, "status": "refused", "reason": reason}
@@ -108,9 +119,16 @@ func refused(reason string) answer {
 func newStage(t *testing.T, id string) *stage {
 	t.Helper()
 	t.Parallel()
+	return another(t, id)
+}
+
+// another stage within one test.
+func another(t *testing.T, id string) *stage {
+	t.Helper()
 	names := flow.DefaultNames()
 	s := &stage{T: t, accounts: rt.NewAccounts(), idp: &rt.Providers{}, bridge: &bridge{name: names.Connector.Name, answers: map[string][]any{
 		"/idv": {idvOpen}, "/idv/result": {verified}, "/stepup": {faceOpen}, "/stepup/result": {matched}, "/risk": {allowed}, "/risk/outcome": {learned},
+		"/hooks/pre-login": {goOn}, "/hooks/post-registration": {mustProve},
 	}}, flow: id, screens: id}
 	s.accounts.Danger = project.Risk{
 		KnownDevice: true, IP: "192.0.2.1", Country: "DE", LastIPs: []string{"192.0.2.1", "192.0.2.9"}, LastCountries: []string{"DE"}, LastCountry: "DE", LastIP: "192.0.2.1",

@@ -40,6 +40,9 @@ const (
 	endpointStepUpResult = "/stepup/result"
 	endpointRisk         = "/risk"
 	endpointRiskOutcome  = "/risk/outcome"
+
+	endpointPreLogin         = "/hooks/pre-login"
+	endpointPostRegistration = "/hooks/post-registration"
 )
 
 // How a login ended, as node Risk Outcome takes it.
@@ -60,10 +63,12 @@ const (
 
 // Seconds that a node may take. A result node only reads, and Descope's browser gives
 // up on a poll after 6 s (reference 4.7). Nothing depends on what an outcome node says.
+// A hook answers within 2 s.
 const (
 	patienceStart   = 10
 	patienceResult  = 5
 	patienceOutcome = 3
+	patienceHook    = 3
 )
 
 // Ids of tasks. They are the same in every flow that has the task, and stay what they
@@ -148,6 +153,35 @@ const (
 	taskFederatedClaims = "84"
 
 	taskEnd = "90"
+
+	taskPreAccount   = "100"
+	taskPreWho       = "101"
+	taskPreLogin     = "102" // the three differ in what they are told
+	taskPreKnown     = "103"
+	taskPreTyped     = "104"
+	taskPreAction    = "105"
+	taskPreDeny      = "106"
+	taskPreSuccess   = "107"
+	taskPreWhose     = "108"
+	taskPreSend      = "110" // the sign-in of all whose face is to be seen
+	taskPreCode      = "111"
+	taskPreVerify    = "112"
+	taskPreLoadUser  = "113"
+	taskPreOpen      = "114"
+	taskPreFace      = "115"
+	taskPreResult    = "116"
+	taskPreNoAnswer  = "117"
+	taskPreOutcome   = "118"
+	taskPrePending   = "119"
+	taskPostAddress  = "130"
+	taskPost         = "131"
+	taskPostAction   = "132"
+	taskPostKnown    = "133"
+	taskPostProve    = "134"
+	taskPostResult   = "135"
+	taskPostNoAnswer = "136"
+	taskPostOutcome  = "137"
+	taskPostPending  = "138"
 )
 
 // way is how the browser gets to the person's page and back.
@@ -172,6 +206,7 @@ func Flows(n *flow.Names) []Flow {
 	for _, build := range []func(*flow.Names) *builder{
 		proofOnSignUp, proofExternal, stepUp, stepUpExternal, stepUpPolling,
 		federatedProofing, federatedStepUp, federatedStepUpSAML,
+		preLogin, postRegistration,
 		proofSubflow, proofExternalSubflow, stepUpSubflow, stepUpExternalSubflow,
 	} {
 		b := build(n)
@@ -275,20 +310,36 @@ func (b *builder) from(first string) {
 // signIn is the login of a main flow. Who somebody is is known only once the code was
 // right: everything later names the user by Keys.UserID, which is empty until then.
 func (b *builder) signIn(signUp bool, next string) {
-	to(b.d.Contents.Tasks[start], edge{"", taskEmail})
-	title, words, send, sendName := "Sign in", "Enter your e-mail address. We send you a code.", b.n.Actions.OTPSignIn, "Send a code"
 	if signUp {
-		title, send = "Let's begin", b.n.Actions.OTPSignUpOrIn
-		words = "Enter your e-mail address. We send you a code. After that you show a document and your face: have your passport, ID card or driver's license at hand."
+		b.askEmail("Let's begin", "Enter your e-mail address. We send you a code. After that you show a document and your face: have your passport, ID card or driver's license at hand.", taskSend)
+		b.identify(b.n.Actions.OTPSignUpOrIn, next)
+		return
 	}
-	b.main(b.screen(taskEmail, "E-mail address", b.heading(title), b.text(words), b.email(), b.button(contained, "continue", "Continue", taskSend)))
-	b.main(action(taskSend, sendName, send, taskCode))
-	b.main(b.screen(taskCode, "Code", b.heading("Check your e-mail"),
-		b.text("We sent a code to "+template(b.n.Keys.MaskedEmail)+". Enter it here. If nothing comes, look into the spam folder."), b.code(),
-		b.button(contained, "continue", "Continue", taskVerify), b.button(plain, "resend", "Send a new code", taskSend),
-		b.button(plain, "other", "Use another address", taskEmail)))
+	b.askEmail("Sign in", "Enter your e-mail address. We send you a code.", taskSend)
+	b.identify(b.n.Actions.OTPSignIn, next)
+}
+
+// askEmail is the screen that a main flow begins with.
+func (b *builder) askEmail(title, words, next string) {
+	to(b.d.Contents.Tasks[start], edge{"", taskEmail})
+	b.main(b.screen(taskEmail, "E-mail address", b.heading(title), b.text(words), b.email(), b.button(contained, "continue", "Continue", next)))
+}
+
+// identify sends a code and has it entered.
+func (b *builder) identify(send, next string) {
+	b.main(action(taskSend, "Send a code", send, taskCode))
+	b.main(b.screen(taskCode, "Code", append([]part{b.heading("Check your e-mail"),
+		b.text("We sent a code to " + template(b.n.Keys.MaskedEmail) + ". Enter it here. If nothing comes, look into the spam folder.")}, b.askCode(taskSend, taskVerify)...)...))
 	b.main(action(taskVerify, "Check the code", b.n.Actions.OTPVerify, taskLoadUser))
 	b.main(action(taskLoadUser, "Load user", b.n.Actions.LoadUser, next))
+}
+
+// askCode are what a screen has that takes the code.
+func (b *builder) askCode(send, verify string) []part {
+	return []part{
+		b.code(), b.button(contained, "continue", "Continue", verify),
+		b.button(plain, "resend", "Send a new code", send), b.button(plain, "other", "Use another address", taskEmail),
+	}
 }
 
 func (b *builder) end() { b.main(action(taskEnd, "End", b.n.Actions.End, "")) }

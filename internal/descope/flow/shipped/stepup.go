@@ -20,33 +20,64 @@ import (
 //
 // Another try never has the risk weighed again: who was asked for their face shows it.
 func (b *builder) stepUp(w way, sub bool) {
-	o, k := b.n.Operators, b.n.Keys
-	user := field{"user_identifier", template(k.UserID)}
-	status, reason, url := answer(keyStepUp, "status"), answer(keyStepUp, "reason"), answer(keyStepUp, "challenge_url")
-	result, why := answer(keyStepUpResult, "match_result"), answer(keyStepUpResult, "reason")
-	is := func(k string, value string) flow.Atomic { return compare(k, o.Equal, value) }
-
-	restart := taskEmail // of the sign-in
+	a := asking{builder: b, w: w, sub: sub, restart: taskEmail, weighed: keyRisk, whose: []field{b.user()}}
 	if sub {
-		restart = ""
+		a.restart = ""
 	}
-	stop := func(parts []part, variant string) []part {
-		if sub {
-			parts = append(parts, b.button(variant, "stop", map[string]string{contained: "Go back", plain: "Not now"}[variant], taskNotMatched))
-		}
-		return parts
+	a.weigh()
+	a.face()
+}
+
+// asking is a step-up being built.
+type asking struct {
+	*builder
+	w       way
+	sub     bool
+	restart string  // where a new sign-in begins; "" if there is none here
+	weighed string  // the key of the answer with the decision: its decision_id and reason
+	whose   []field // names whom the decision is about, where an outcome is told
+}
+
+func (b *builder) user() field { return field{"user_identifier", template(b.n.Keys.UserID)} }
+
+func (a asking) decisionID() field {
+	return field{"decision_id", template(answer(a.weighed, "decision_id"))}
+}
+
+// stop adds to a screen of a subflow how to leave it.
+func (a asking) stop(parts []part, variant string) []part {
+	if a.sub {
+		parts = append(parts, a.button(variant, "stop", map[string]string{contained: "Go back", plain: "Not now"}[variant], taskNotMatched))
 	}
-	retry := func(id, name, title, text, label, next string) *flow.Task {
-		return b.screen(id, name, stop([]part{b.heading(title), b.text(text), b.button(contained, "again", label, next)}, plain)...)
+	return parts
+}
+
+func (a asking) retry(id, name, title, text, label, next string) *flow.Task {
+	return a.screen(id, name, a.stop([]part{a.heading(title), a.text(text), a.button(contained, "again", label, next)}, plain)...)
+}
+
+// deny is a screen that only a new sign-in follows.
+func (a asking) deny(id, name, title, text string) *flow.Task {
+	parts := []part{a.heading(title), a.text(text)}
+	if a.restart != "" {
+		parts = append(parts, a.button(outline, "restart", "Start over", a.restart))
 	}
-	// deny is a screen that only a new sign-in follows.
-	deny := func(id, name, title, text string) *flow.Task {
-		parts := []part{b.heading(title), b.text(text)}
-		if restart != "" {
-			parts = append(parts, b.button(outline, "restart", "Start over", restart))
-		}
-		return b.screen(id, name, stop(parts, contained)...)
-	}
+	return a.screen(id, name, a.stop(parts, contained)...)
+}
+
+// outcome tells the bridge how the login ended. Nobody waits for what it says to it.
+func (a asking) outcome(id, name, outcome, next string, whose ...field) *flow.Task {
+	return a.call(node{
+		id: id, name: name, endpoint: endpointRiskOutcome, key: keyRiskOutcome, timeout: patienceOutcome, next: next,
+		payload: append([]field{a.decisionID(), {"outcome", outcome}}, whose...),
+	})
+}
+
+// weigh is the part up to the decision. What asks for a face leads to taskStepUp.
+func (a asking) weigh() {
+	b, sub, o, k := a.builder, a.sub, a.n.Operators, a.n.Keys
+	user, deny, outcome := a.user(), a.deny, a.outcome
+	is := func(k string, value string) flow.Atomic { return compare(k, o.Equal, value) }
 
 	var scopes []branch
 	for i, scope := range SensitiveScopes {
@@ -68,14 +99,7 @@ func (b *builder) stepUp(w way, sub bool) {
 	b.main(weigh(taskRisk, "Risk Evaluation", []string{}))
 	b.aside(weigh(taskRiskScope, "Risk Evaluation: sensitive scope", SensitiveScopes[:1]))
 
-	decision, decisionID := answer(keyRisk, "decision"), field{"decision_id", template(answer(keyRisk, "decision_id"))}
-	// outcome tells the bridge how the login ended. Nobody waits for what it says to it.
-	outcome := func(id, name, outcome, next string, whose ...field) *flow.Task {
-		return b.call(node{
-			id: id, name: name, endpoint: endpointRiskOutcome, key: keyRiskOutcome, timeout: patienceOutcome, next: next,
-			payload: append([]field{decisionID, {"outcome", outcome}}, whose...),
-		})
-	}
+	decision := answer(keyRisk, "decision")
 	through := taskClaims
 	if sub {
 		through = taskAllowed
@@ -95,9 +119,19 @@ func (b *builder) stepUp(w way, sub bool) {
 		b.aside(b.claimsOfUser(taskClaims, taskAllowed))
 		b.aside(outcome(taskAllowed, "Risk Outcome: straight through", outcomeSuccess, taskEnd, user))
 	}
+}
+
+// face opens a challenge for whoever is signed in, and lets a match through to the end.
+func (a asking) face() {
+	b, w, sub, restart, o := a.builder, a.w, a.sub, a.restart, a.n.Operators
+	user, decisionID, stop, retry, deny, outcome := a.user(), a.decisionID(), a.stop, a.retry, a.deny, a.outcome
+	status, reason, url := answer(keyStepUp, "status"), answer(keyStepUp, "reason"), answer(keyStepUp, "challenge_url")
+	result, why := answer(keyStepUpResult, "match_result"), answer(keyStepUpResult, "reason")
+	is := func(k string, value string) flow.Atomic { return compare(k, o.Equal, value) }
+
 	b.main(b.call(node{
 		id: taskStepUp, name: "1Kosmos LiveID Step-Up", endpoint: endpointStepUp, key: keyStepUp, timeout: patienceStart, next: taskStepUpOpen, trouble: taskStepTrouble,
-		payload: append([]field{user, {"reason_code", template(answer(keyRisk, "reason"))}, {"transaction", "Sign in to your account"}, decisionID}, externally(w)...),
+		payload: append([]field{user, {"reason_code", template(answer(a.weighed, "reason"))}, {"transaction", "Sign in to your account"}, decisionID}, externally(w)...),
 	}))
 	b.aside(retry(taskStepTrouble, "Check not reached", "One moment, please",
 		"This sign-in needs your face, and the check cannot be reached right now. Wait a minute, then try again.", "Try again", taskStepUp))
@@ -211,7 +245,7 @@ func (b *builder) stepUp(w way, sub bool) {
 		b.main(b.claimsOfUser(taskMatchClaims, taskMatchOutcome))
 		b.needs(attrStatus, attrLevel, attrAt)
 	}
-	b.main(outcome(taskMatchOutcome, "Risk Outcome: the same face", outcomeSuccess, taskStepUpOn, user))
+	b.main(outcome(taskMatchOutcome, "Risk Outcome: the same face", outcomeSuccess, taskStepUpOn, a.whose...))
 	b.main(action(taskStepUpOn, "Step Up", b.n.Actions.StepUp, taskJWT))
 	b.main(action(taskJWT, "Generate JWT", b.n.Actions.GenerateJWT, after))
 	if !sub {

@@ -18,10 +18,12 @@ import (
 )
 
 // Config is a connector of type http, by the keys of Descope's backend
-// (reference/descope.md 1.2). CAFile is ours: certificates, in PEM, to trust beside
-// the system's.
+// (reference/descope.md 1.2), or one of type audit-webhook (6.2), which no flow calls
+// and which has no RFC 9421. CAFile is ours: certificates, in PEM, to trust beside the
+// system's.
 type Config struct {
 	Name                    string         `json:"name"`
+	Type                    string         `json:"type,omitempty"` // HTTP, which is the default, or AuditWebhook
 	Description             string         `json:"description,omitempty"`
 	BaseURL                 string         `json:"baseUrl"`
 	Authentication          Authentication `json:"authentication"`
@@ -41,7 +43,22 @@ type Config struct {
 	AWSAuthType  string `json:"awsAuthType,omitempty"`  // only none
 	ExecutorType string `json:"executorType,omitempty"` // only Descope's cloud, which is empty
 
+	AuditFilters []AuditFilter `json:"auditFilters,omitempty"` // of AuditWebhook
+
 	CAFile string `json:"caFile,omitempty"`
+}
+
+// Types of connectors.
+const (
+	HTTP         = "http"
+	AuditWebhook = "audit-webhook"
+)
+
+// AuditFilter says which events an audit webhook is told. Package auditing reads it.
+type AuditFilter struct {
+	Key      string   `json:"key"`      // actions, tenants
+	Operator string   `json:"operator"` // includes, excludes
+	Values   []string `json:"values"`
 }
 
 // Header is one header of every request.
@@ -123,6 +140,14 @@ func newConnector(c Config, transport http.RoundTripper) (*connector, error) {
 	var err error
 	if k.base, err = origin(c.BaseURL); err != nil {
 		return nil, fmt.Errorf("baseUrl: %w", err)
+	}
+	switch {
+	case c.Type != "" && c.Type != HTTP && c.Type != AuditWebhook:
+		return nil, errors.New("type: it must be http or audit-webhook")
+	case c.Type == AuditWebhook && (c.RFC9421SigningEnabled || c.IncludeHeadersInContext):
+		return nil, errors.New("type: an audit webhook has neither RFC 9421 nor an answer that anybody reads")
+	case c.Type != AuditWebhook && len(c.AuditFilters) > 0:
+		return nil, errors.New("auditFilters: only an audit webhook has them")
 	}
 	if c.AWSAuthType != "" && c.AWSAuthType != "none" {
 		return nil, errors.New("awsAuthType: AWS signatures are not supported here")

@@ -84,8 +84,11 @@ func New(configs []Config, o Options) (*Connectors, error) {
 	return c, nil
 }
 
-// Known reports whether there is a connector of this name.
-func (c *Connectors) Known(name string) bool { return c.byName[name] != nil }
+// Known reports whether there is a connector of this name that flows can call.
+func (c *Connectors) Known(name string) bool {
+	k := c.byName[name]
+	return k != nil && k.Type != AuditWebhook
+}
 
 // Names are the connectors' names, in the order of their configuration.
 func (c *Connectors) Names() []string { return slices.Clone(c.order) }
@@ -167,6 +170,8 @@ func (c *Connectors) prepare(call runner.Call, about *Record) (*prepared, error)
 	switch {
 	case k == nil:
 		return nil, errors.New("the project has no connector of this name")
+	case k.Type == AuditWebhook:
+		return nil, errors.New("the connector is an audit webhook, which flows cannot call")
 	case k.Disabled:
 		return nil, errors.New("the connector is disabled")
 	case call.Template != c.names.Connector.Template:

@@ -20,8 +20,8 @@ func (s *server) flows() map[string]call {
 		"POST /v1/mgmt/flow/list":                  s.listFlows,
 		"POST /v1/mgmt/flow/delete":                s.deleteFlows,
 		"POST /v1/mgmt/flow/run":                   s.runFlow,
-		"POST /v1/mgmt/flow/async/run":             s.runFlow,
-		"POST /v1/mgmt/flow/async/result":          s.runFlow,
+		"POST /v1/mgmt/flow/async/run":             s.startFlow,
+		"POST /v1/mgmt/flow/async/result":          s.flowResult,
 		"POST /v1/mgmt/flow/externalauth/complete": s.completeExternal,
 	}
 }
@@ -132,10 +132,6 @@ func (s *server) deleteFlows(r *request) (any, error) {
 		}
 	}
 	return nil, nil
-}
-
-func (s *server) runFlow(*request) (any, error) {
-	return nil, unknown("Running management flows")
 }
 
 func (s *server) completeExternal(r *request) (any, error) {

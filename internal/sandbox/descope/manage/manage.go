@@ -58,6 +58,7 @@ type Flows interface {
 	Export(id string) (*flow.Document, error)
 	Import(doc *flow.Document) []runner.Problem
 	Delete(id string) error
+	RunManagement(ctx context.Context, id string, input map[string]any) (output map[string]any, err error)
 	CompleteExternal(ctx context.Context, c runner.Completion) (redirectURL string, err error)
 }
 
@@ -93,6 +94,8 @@ type server struct {
 	log      *slog.Logger
 	keyHash  [sha256.Size]byte
 	searches *limit
+
+	executions executions
 }
 
 // New makes the handler of everything under /v1/ and /v2/ but the flows' runtime, and

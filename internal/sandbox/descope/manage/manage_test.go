@@ -40,6 +40,7 @@ type here struct {
 	url      string
 	accounts *accounts.Accounts
 	runner   *runner.Runner
+	mailer   *runnertest.Connectors
 
 	mu    sync.Mutex
 	later time.Duration
@@ -60,7 +61,7 @@ func (h *here) pass(d time.Duration) {
 // start makes a local Descope, in memory or in a directory.
 func start(t *testing.T, dir string) *here {
 	t.Helper()
-	h := &here{t: t}
+	h := &here{t: t, mailer: new(runnertest.Connectors)}
 	var err error
 	h.accounts, err = accounts.Open(accounts.Options{
 		Dir: dir, ProjectID: projectID, Algorithm: "ES384", Now: h.now,
@@ -72,7 +73,7 @@ func start(t *testing.T, dir string) *here {
 		t.Fatal(err)
 	}
 	names := flow.DefaultNames()
-	h.runner, err = runner.New(runner.Options{Names: names, Accounts: h.accounts, Connectors: new(runnertest.Connectors), Now: h.now})
+	h.runner, err = runner.New(runner.Options{Names: names, Accounts: h.accounts, Connectors: h.mailer, Now: h.now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,6 +82,8 @@ func start(t *testing.T, dir string) *here {
 		runnertest.Flow("sign-in",
 			runnertest.To(runnertest.Screen("1", "form.email"), "go", "2"), runnertest.To(runnertest.Do("2", a.OTPSignUpOrIn), flow.Success, "3"),
 			runnertest.To(runnertest.Screen("3", "form.code"), "go", "4"), runnertest.To(runnertest.Do("4", a.OTPVerify), flow.Success, "5"), runnertest.Do("5", a.End)),
+		managementFlow(runnertest.To(runnertest.Call("1", "mail", map[string]any{"to": "{{form.login_id}}"}), flow.Success, "2"),
+			runnertest.Do("2", a.End, "output", []flow.KeyValue{{Key: "to", Value: "{{form.login_id}}"}})),
 	} {
 		if p := h.runner.Import(doc); runner.Refused(p) {
 			t.Fatal(p)
@@ -99,6 +102,13 @@ func start(t *testing.T, dir string) *here {
 	t.Cleanup(srv.Close)
 	h.url = srv.URL
 	return h
+}
+
+// managementFlow is one named mail, of these tasks.
+func managementFlow(tasks ...*flow.Task) *flow.Document {
+	d := runnertest.Flow("mail", tasks...)
+	d.Metadata.Management = true
+	return d
 }
 
 // call makes a request; body is JSON as it is, or empty.

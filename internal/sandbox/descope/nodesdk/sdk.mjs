@@ -156,12 +156,15 @@ await step("flows go out and in", async () => {
   assert.equal(flow.flowId, "sign-in");
   ok(await sdk.management.flow.import("copy", { ...flow, flowId: "copy" }));
   const { flows, total } = ok(await sdk.management.flow.list());
-  assert.deepEqual(flows.map((f) => f.id), ["copy", "sign-in"]);
-  assert.equal(total, 2);
+  assert.deepEqual(flows.map((f) => f.id), ["copy", "mail", "sign-in"]);
+  assert.equal(total, 3);
   ok(await sdk.management.flow.delete(["copy"]));
   refused(await sdk.management.flow.export("copy"), 404, "E102001");
   refused(await sdk.management.flow.import("old", { id: "old", dsl: {} }), 400, "E011003");
-  refused(await sdk.management.flow.run("sign-in"), 404, "E011006");
+  refused(await sdk.management.flow.run("sign-in"), 400, "E102003");
+  const { flow: mail } = ok(await sdk.management.flow.export("mail"));
+  assert.equal(mail.metadata.management, true);
+  assert.deepEqual(ok(await sdk.management.flow.run("mail", { input: { login_id: "bob2@example.org" } })), { to: "bob2@example.org" });
 });
 await step("a user is deleted, and the audit trail says so", async () => {
   ok(await user.deleteByUserId(bob.userId));

@@ -20,6 +20,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kosmoscope/kosmoscope/internal/sandbox/descope/auditing"
 	"github.com/kosmoscope/kosmoscope/internal/sandbox/descope/connectors"
 	"github.com/kosmoscope/kosmoscope/internal/sandbox/descope/connectors/faults"
 )
@@ -104,6 +105,7 @@ type Options struct {
 	Flows  func() []Flow
 	Calls  Calls
 	Faults *faults.Set
+	Audit  Audit // nil: the page is not there
 	Now    func() time.Time
 	Logger *slog.Logger
 }
@@ -172,6 +174,7 @@ func New(o Options) (*Panel, error) {
 	mux.HandleFunc("GET /lab/users", p.usersPage)
 	mux.HandleFunc("GET /lab/users/{id}", p.userPage)
 	mux.HandleFunc("GET /lab/flows", p.flowsPage)
+	p.auditRoutes(mux)
 
 	mux.HandleFunc("GET /lab/api/login", p.loginGet)
 	mux.HandleFunc("PUT /lab/api/login", p.loginPut)
@@ -274,6 +277,10 @@ type view struct {
 	Users   []User
 	User    User
 	Flows   []Flow
+
+	Streams  bool // there is a page of the audit stream
+	Stream   auditForm
+	Webhooks []auditing.State
 }
 
 type presetView struct {
@@ -304,7 +311,7 @@ func (p *Panel) seen(r *http.Request) seen {
 }
 
 func (p *Panel) show(w http.ResponseWriter, status int, v view) {
-	v.Now = p.now()
+	v.Now, v.Streams = p.now(), p.Audit != nil
 	if p.Options.Credit != nil {
 		v.Credit = p.Options.Credit()
 	}

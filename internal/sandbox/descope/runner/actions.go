@@ -85,8 +85,8 @@ func (x *run) connector(t *flow.Task) (*Response, error) {
 	return nil, nil
 }
 
-// loadUser reads the user again. Before anybody has authenticated it looks up whom
-// the form names, under unauthUser.
+// loadUser reads the user again, and, under unauthUser, whom the form names: also if
+// somebody is signed in from before, who may be another person.
 func (x *run) loadUser(*flow.Task) (*Response, error) {
 	if x.e.user != nil {
 		u, err := x.opt.Accounts.User(x.ctx, x.e.user.UserID)
@@ -94,7 +94,9 @@ func (x *run) loadUser(*flow.Task) (*Response, error) {
 			return nil, err
 		}
 		x.e.user = u
-		return nil, x.learn()
+		if err := x.learn(); err != nil {
+			return nil, err
+		}
 	}
 	x.e.ctx.remove("unauthUser")
 	email := x.formText("email")
@@ -109,10 +111,15 @@ func (x *run) loadUser(*flow.Task) (*Response, error) {
 		return nil, err
 	}
 	v, err := userValues(u)
-	if err == nil {
-		x.e.ctx.set("unauthUser", v)
+	if err != nil {
+		return nil, err
 	}
-	return nil, err
+	x.e.ctx.set("unauthUser", v)
+	// Whether the device is known to that account; an error is no reason to say so.
+	if risk, err := x.opt.Accounts.Risk(x.ctx, u.UserID, x.browser); err == nil {
+		x.e.ctx.set(x.opt.Names.Keys.TypedDevice, risk.KnownDevice)
+	}
+	return nil, nil
 }
 
 func (x *run) formText(name string) string {
@@ -125,7 +132,7 @@ func (x *run) formText(name string) string {
 // left as it was.
 func (x *run) updateUser(t *flow.Task) (*Response, error) {
 	if x.e.user == nil {
-		return nil, &sentence{errorAction, "Nobody has signed in. Start again."}
+		return nil, &sentence{text: "Nobody has signed in. Start again."}
 	}
 	read := func(name string) (map[string]any, error) {
 		list, err := pairs(x.arg(t, name))
@@ -161,7 +168,7 @@ func (x *run) updateUser(t *flow.Task) (*Response, error) {
 func (x *run) sendCode(signUp bool) error {
 	email := x.formText("email")
 	if email == "" {
-		return &sentence{errorAction, "Enter your e-mail address."}
+		return &sentence{text: "Enter your e-mail address."}
 	}
 	properties := map[string]any{}
 	if signUp {
@@ -200,7 +207,7 @@ func (x *run) verifyCode(*flow.Task) (*Response, error) {
 // and nobody else.
 func (x *run) generateJWT(*flow.Task) (*Response, error) {
 	if x.e.user == nil {
-		return nil, &sentence{errorAction, "Nobody has signed in. Start again."}
+		return nil, &sentence{text: "Nobody has signed in. Start again."}
 	}
 	u, err := x.opt.Accounts.User(x.ctx, x.e.user.UserID)
 	if err != nil {
@@ -211,7 +218,7 @@ func (x *run) generateJWT(*flow.Task) (*Response, error) {
 
 func (x *run) markDevice(*flow.Task) (*Response, error) {
 	if x.e.user == nil {
-		return nil, &sentence{errorAction, "Nobody has signed in. Start again."}
+		return nil, &sentence{text: "Nobody has signed in. Start again."}
 	}
 	x.e.trustDevice = true
 	return nil, nil

@@ -24,6 +24,9 @@
 // by its error handling: back to the last screen with a message (automatic), on as
 // if all were well (ignore), or along an edge of its own (custom).
 //
+// A management flow runs from start to End in one go (RunManagement): it has no browser,
+// no screens and nobody who signs in.
+//
 // Whatever is not public about Descope stands in guesses.go and in
 // internal/descope/flow/names.yaml, and in the README of the sandbox.
 package runner

@@ -22,9 +22,8 @@ const (
 )
 
 // Errors of automated tasks that are no connectors, by which a flow may handle them.
-// The code of a *project.Error is tried first.
+// The code of a *project.Error is tried first, then Errors.Action of the table of names.
 const (
-	errorAction     = "ActionFailed"
 	errorExternal   = "ExternalAuthFailed"
 	errorFederation = "FederationFailed"
 	errorRisk       = "RiskUnknown"
@@ -57,11 +56,13 @@ var (
 	ErrNonce    = &project.Error{Code: "E108201", Status: 400, Message: "This sign-in went on elsewhere. Start again."}
 	ErrPolling  = &project.Error{Code: "E103202", Status: 400, Message: "There is nothing to wait for here. Start again."}
 
-	ErrNoFlow      = &project.Error{Code: "E102001", Status: 404, Message: "There is no sign-in flow of this name."}
-	ErrFlowOff     = &project.Error{Code: "E102002", Status: 400, Message: "This sign-in flow is switched off."}
-	ErrInteraction = &project.Error{Code: "E103201", Status: 400, Message: "This cannot be done at this step. Load the page again."}
-	ErrFlow        = &project.Error{Code: "E103203", Status: 400, Message: "This sign-in flow has a fault and cannot go on. Tell whoever runs this page."}
-	ErrFinished    = &project.Error{Code: "E103206", Status: 400, Message: "This sign-in is finished. Start again."}
+	ErrNoFlow       = &project.Error{Code: "E102001", Status: 404, Message: "There is no sign-in flow of this name."}
+	ErrNoManagement = &project.Error{Code: "E102003", Status: 400, Message: "This is no management flow: it needs a browser."}
+	ErrManagement   = &project.Error{Code: "E102005", Status: 400, Message: "This is a management flow: it is not for browsers."}
+	ErrFlowOff      = &project.Error{Code: "E102002", Status: 400, Message: "This sign-in flow is switched off."}
+	ErrInteraction  = &project.Error{Code: "E103201", Status: 400, Message: "This cannot be done at this step. Load the page again."}
+	ErrFlow         = &project.Error{Code: "E103203", Status: 400, Message: "This sign-in flow has a fault and cannot go on. Tell whoever runs this page."}
+	ErrFinished     = &project.Error{Code: "E103206", Status: 400, Message: "This sign-in is finished. Start again."}
 
 	ErrExternal = &project.Error{Code: "E105001", Status: 400, Message: "This external authentication is unknown, too old or completed already."}
 )

@@ -180,9 +180,6 @@ func (r *Runner) check(c *compiled) []Problem {
 	case !flowID.MatchString(c.doc.FlowID):
 		i.fatal("its id may have letters, digits, dots and hyphens only, and no more than 100")
 	}
-	if c.doc.Metadata.Management {
-		i.fatal("is a management flow, which is not supported")
-	}
 	if len(c.doc.Contents.Tasks) == 0 {
 		i.fatal("has no tasks")
 		return i.problems
@@ -254,6 +251,9 @@ func (i *inspection) task(id string, t *flow.Task) {
 		if i.doc.Contents.Tasks[rule.TaskID] == nil {
 			i.fatal("%q leads to task %q, which does not exist", rule.InteractionID, rule.TaskID)
 		}
+	}
+	if i.doc.Metadata.Management {
+		i.managed(t)
 	}
 	switch t.Type {
 	case flow.TypeStart:

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -91,6 +92,8 @@ func (x *run) tasks() (*Response, error) {
 			switch {
 			case sub == nil:
 				failed = errors.New("the flow it calls is not here")
+			case x.e.flow.doc.Metadata.Management && !sub.doc.Metadata.Management:
+				failed = errors.New("the flow it calls is no management flow, as this one is")
 			case len(x.stack) >= maxDepth:
 				failed = fmt.Errorf("more than %d subflows in each other", maxDepth)
 			default:
@@ -120,7 +123,7 @@ func (x *run) tasks() (*Response, error) {
 // failed handles the error of a task as the task says. Without an answer the run
 // goes on where x now is.
 func (x *run) failed(t *flow.Task, cause error) (*Response, error) {
-	names, message := describe(cause)
+	names, message := x.describe(cause)
 	x.log.Info("flow: task failed", "flow", x.top().flow.doc.FlowID, "task", x.top().task, "error", names[0])
 	var handling flow.Handling
 	for _, name := range names {
@@ -154,7 +157,7 @@ func (x *run) failed(t *flow.Task, cause error) (*Response, error) {
 }
 
 // describe gives the names under which a flow may handle an error, and a sentence.
-func describe(err error) (names []string, message string) {
+func (r *Runner) describe(err error) (names []string, message string) {
 	if c, ok := errors.AsType[*ConnectorError](err); ok {
 		if c.Message == "" {
 			return []string{c.Name}, "Something this needs did not answer. Try again."
@@ -162,18 +165,19 @@ func describe(err error) (names []string, message string) {
 		return []string{c.Name}, c.Message
 	}
 	if p, ok := errors.AsType[*project.Error](err); ok {
-		return []string{p.Code, errorAction}, p.Message
+		return []string{p.Code, r.opt.Names.Errors.Action}, p.Message
 	}
 	if s, ok := errors.AsType[*sentence](err); ok {
-		return []string{s.name}, s.text
+		return []string{cmp.Or(s.name, r.opt.Names.Errors.Action)}, s.text
 	}
 	if _, ok := errors.AsType[errUntold](err); ok {
 		return []string{errorRisk}, "How safe this sign-in is could not be told. Try again."
 	}
-	return []string{errorAction}, "This step did not work. Try again."
+	return []string{r.opt.Names.Errors.Action}, "This step did not work. Try again."
 }
 
-// sentence is an error of a task with words for the person.
+// sentence is an error of a task with words for the person. Without a name it has that of
+// any error of an action.
 type sentence struct{ name, text string }
 
 func (s *sentence) Error() string { return s.name + ": " + s.text }
@@ -345,10 +349,13 @@ func (e *execution) addMethod(method string) {
 // finish issues the session.
 func (x *run) finish(t *flow.Task) (*Response, error) {
 	e := x.e
-	if e.user == nil {
-		return nil, &sentence{errorAction, "Nobody has signed in. Start again."}
+	if e.flow.doc.Metadata.Management {
+		return x.ended(t)
 	}
-	output, err := pairs(t.Arg("output"))
+	if e.user == nil {
+		return nil, &sentence{text: "Nobody has signed in. Start again."}
+	}
+	output, err := x.output(t)
 	if err != nil {
 		return nil, err
 	}
@@ -366,12 +373,7 @@ func (x *run) finish(t *flow.Task) (*Response, error) {
 	if len(e.user.LoginIDs) > 0 {
 		resp.LastAuth.LoginID = e.user.LoginIDs[0]
 	}
-	for _, kv := range output {
-		if resp.Output == nil {
-			resp.Output = map[string]any{}
-		}
-		resp.Output[kv.Key] = clone(e.ctx.resolve(kv.Value))
-	}
+	resp.Output = output
 	e.at, e.away, e.final, e.current = x.stack, nil, resp, resp
 	return resp, nil
 }

@@ -106,6 +106,9 @@ func (r *Runner) Start(ctx context.Context, q StartRequest, b project.Browser) (
 	if c.doc.Metadata.Disabled {
 		return nil, ErrFlowOff
 	}
+	if c.doc.Metadata.Management {
+		return nil, ErrManagement
+	}
 	if !r.current(c, q.FlowVersions, map[string]bool{}) {
 		return nil, ErrVersion
 	}

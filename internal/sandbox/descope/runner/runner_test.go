@@ -259,22 +259,27 @@ func TestUpdateUser(t *testing.T) {
 
 func TestContextBeforeAuthentication(t *testing.T) {
 	s := newStage(t, nil, rt.Flow("ctx", rt.To(rt.Screen("1", "form.email"), "go", "2"), rt.To(rt.Do("2", "loadUser"), "success", "3"),
-		rt.Screen("3", "user", "unauthUser.name", "riskInfo", "ipAddress", "client", "authInfo", "device.location")))
+		rt.Screen("3", "user", "unauthUser.name", "unauthUser.fingerprint.knownDevice", "riskInfo", "ipAddress", "client", "authInfo", "device.location")))
 	q := runner.StartRequest{FlowID: "ctx", Input: map[string]any{"email": "ada@example.org"}}
 	q.Options.Client = map[string]any{"scope": "orders:refund", "n": 1.0}
 	s.browser.Addr = netip.MustParseAddr("198.51.100.7")
+	s.accounts.Danger.KnownDevice = true // to the account that was typed
 	s.see(s.Start(context.Background(), q, s.browser))
 	resp := s.click("go")
 	want := map[string]any{
-		"unauthUser": map[string]any{"name": "Ada"}, "ipAddress": "198.51.100.7", "client": map[string]any{"scope": "orders:refund", "n": 1.0},
+		"unauthUser": map[string]any{"name": "Ada", "fingerprint": map[string]any{"knownDevice": true}}, "ipAddress": "198.51.100.7", "client": map[string]any{"scope": "orders:refund", "n": 1.0},
 		"riskInfo": map[string]any{"trustedDevice": false, "impossibleTravel": false, "vpnDetected": false, "botDetected": false, "riskScore": 0.0},
 		"device":   map[string]any{"location": map[string]any{"country": "", "city": ""}},
 	}
 	if !reflect.DeepEqual(resp.Screen.State, want) {
 		t.Fatalf("got  %v\nwant %v", resp.Screen.State, want)
 	}
-	if s.accounts.Risks != 1 {
-		t.Errorf("the risk was asked for %d times for one browser", s.accounts.Risks)
+	if s.accounts.Risks != 2 {
+		t.Errorf("the risk was asked for %d times: of the browser, and of the account", s.accounts.Risks)
+	}
+	s.start("ctx")
+	if resp := s.click("go", "email", "nobody@example.org"); resp.Screen.State["unauthUser"] != nil {
+		t.Errorf("%v", resp.Screen.State)
 	}
 	s.browser.Addr = netip.MustParseAddr("198.51.100.8")
 	s.start("ctx")
@@ -846,7 +851,7 @@ func TestImport(t *testing.T) {
 		"no else":    {func(d *flow.Document) { d.Contents.Tasks["7"].Conditions = d.Contents.Tasks["7"].Conditions[:1] }, `flow ok: task 7 "Is risk high?": has no branch ELSE`, true},
 		"subflow":    {func(d *flow.Document) { d.Contents.Tasks["8"] = sub("8", "gone", "x", "1") }, `flow ok: task 8 "call gone": calls flow "gone", which is not here`, false},
 		"null task":  {func(d *flow.Document) { d.Contents.Tasks["9"] = nil }, `flow ok: task 9: is null`, true},
-		"management": {func(d *flow.Document) { d.Metadata.Management = true }, `flow ok: is a management flow, which is not supported`, true},
+		"management": {func(d *flow.Document) { d.Metadata.Management = true }, `flow ok: task 1 "screen 1": is a screen, and a management flow has nobody to show it to`, true},
 		"regexp": {func(d *flow.Document) {
 			a := &d.Contents.Tasks["7"].Conditions[0].Atomic[0]
 			a.Operator, a.Predicate.Value = "matches", "("
@@ -951,4 +956,37 @@ type known struct{ name string }
 func (k known) Known(name string) bool { return name == k.name }
 func (known) Run(context.Context, runner.Call) (any, error) {
 	return nil, errors.New("not in this test")
+}
+
+// The name of an action's error is the table's.
+func TestErrorOfAnActionIsHandledByTheTablesName(t *testing.T) {
+	for name, handled := range map[string]bool{flow.DefaultNames().Errors.Action: true, "SomethingElse": false} {
+		send := rt.To(rt.Do("2", "sign-in-otp-email"), "success", "3")
+		send.Errors = map[string]flow.Handling{name: {Type: flow.Ignore}}
+		s := newStage(t, nil, rt.Flow("quiet", rt.To(rt.Screen("1", "form.email"), "go", "2"), send, rt.Screen("3", "form.code")))
+		s.start("quiet")
+		want := "SC1"
+		if handled {
+			want = "SC3"
+		}
+		if resp := s.click("go", "email", "nobody@example.org"); resp.Screen.ID != want {
+			t.Errorf("%s: at %s, want %s", name, resp.Screen.ID, want)
+		}
+	}
+}
+
+// Who is signed in from before is the user; whom they type is somebody else until the code.
+func TestLoadUserOfSomebodySignedIn(t *testing.T) {
+	s := newStage(t, nil, rt.Flow("load", rt.To(rt.Screen("1", "form.email"), "go", "2"), rt.To(rt.Do("2", "loadUser"), "success", "3"),
+		rt.Screen("3", "user.email", "unauthUser.email")))
+	if _, _, err := s.accounts.SignUpOrIn(context.Background(), "grace@example.org", nil); err != nil {
+		t.Fatal(err)
+	}
+	s.accounts.Tokens["refresh"], s.browser.Refresh = "ada@example.org", "refresh"
+	s.start("load")
+	if got, want := s.click("go", "email", "grace@example.org").Screen.State, map[string]any{
+		"user": map[string]any{"email": "ada@example.org"}, "unauthUser": map[string]any{"email": "grace@example.org"},
+	}; !reflect.DeepEqual(got, want) {
+		t.Fatalf("got  %v\nwant %v", got, want)
+	}
 }
