@@ -268,6 +268,8 @@ func (s *Service) person(tx Tx, tenant string, c *Content) (person, error) {
 			return p, nil
 		case err != nil:
 			return p, err
+		case !found.ErasedAt.IsZero():
+			p.subject = "" // what is to be done about an erasure must not go with the person
 		case len(found.Lookup) > 0:
 			p.key = "lookup:" + string(found.Lookup)
 		}
