@@ -291,7 +291,7 @@ async function fault(f) {
 test("a bridge that does not answer lets nobody through, and the person can go on later", async () => {
   const context = await w.browser("selfie.mjpeg");
   await from(context, { device: "new" });
-  await fault({ target: "connector", kind: "status", status: 503, count: 2 }); // the risk cannot be weighed, so the face is asked for; nor can that be
+  await fault({ target: "connector:1Kosmos Bridge", kind: "status", status: 503, count: 2 }); // the risk cannot be weighed, so the face is asked for; nor can that be
   const page = await context.newPage();
   await identify(page, "/login");
   await shown(page, "One moment, please");

@@ -106,7 +106,7 @@ func (a asking) askBefore() {
 func (a asking) challengeBefore() {
 	b, o := a.builder, a.n.Operators
 	url := answer(a.weighed, "challenge_url")
-	anew := b.button(plain, "anew", "Open a new page", taskStepUp)
+	anew := b.button(plain, "anew", "Start a new check", taskStepUp)
 	b.main(b.condition(taskPreOpen, "Is there a challenge already?", []branch{
 		{"open", "yes", []flow.Atomic{compare(answer(a.weighed, "action"), o.Equal, hookStepUp), test(url, o.NotEmpty)}, taskPreFace},
 	}, "no", taskStepUp))
@@ -166,7 +166,7 @@ func (b *builder) askAfter() {
 	b.aside(b.screen(taskPostKnown, "There is an account", b.heading("You have an account already"),
 		b.text("There is nothing more to do here. Go to the sign-in page to sign in."),
 		b.button(outline, "again", "Use another e-mail address", taskEmail)))
-	anew := b.button(plain, "anew", "Start the check anew", taskIDV)
+	anew := b.button(plain, "anew", "Start a new check", taskIDV)
 	b.main(b.screen(taskPostProve, "Prove who you are", b.heading("Prove who you are"),
 		b.text("You show a document and your face, on a page that opens in a new tab. Have your passport, ID card or driver's license at hand, and choose a place with good light. It takes about two minutes. You can use your phone there, too."),
 		b.link("Open the page", url), b.text("When you are done there, come back to this page and press the button."),
