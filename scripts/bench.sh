@@ -52,6 +52,10 @@ else
   echo "left out: no npm, which one of the peers comes with"
 fi
 
+step "hooks: events in, first action, jobs beside River"
+go build -o "$tools/hooks" ./bench/hooks
+"$tools/hooks"
+
 step "blockid: encrypted create + result pairs"
 go test -run '^$' -bench CreateResult -benchtime 3s -count 3 ./blockid
 

@@ -198,6 +198,6 @@ func (s *Service) ChallengeAnswer(ctx context.Context, a Ask, id string) (*Answe
 		s.refused(ctx, &a, err)
 		return nil, err
 	}
-	x, _, err := s.signIn(ctx, &a, session, nil)
+	x, _, err := s.signIn(ctx, &a, session, nil, nil)
 	return x, err
 }

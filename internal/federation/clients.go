@@ -138,14 +138,20 @@ func (s *Service) Client(tenant, id string) (*Client, bool) {
 	return &c.Client, true
 }
 
-// ClientByEntity finds a SAML service provider by what it calls itself.
+// ClientByEntity finds a SAML service provider by what it calls itself. Of several of one
+// name it is that of the configuration, and each time the same: which addresses are
+// registered must not be chance.
 func (s *Service) ClientByEntity(tenant, entityID string) (*Client, bool) {
+	var found *Client
 	for _, c := range s.clients(tenant) {
-		if c.Protocol == SAML && !c.Disabled && c.SAML != nil && c.SAML.EntityID == entityID {
-			return &c.Client, true
+		if c.Protocol != SAML || c.Disabled || c.SAML == nil || c.SAML.EntityID != entityID {
+			continue
+		}
+		if found == nil || c.Fixed && !found.Fixed || c.Fixed == found.Fixed && c.ID < found.ID {
+			found = &c.Client
 		}
 	}
-	return nil, false
+	return found, found != nil
 }
 
 // Secrets are those of a client that hold now.

@@ -180,8 +180,13 @@ func (s *Service) takeWho(w http.ResponseWriter, r *http.Request) {
 	var step Step
 	switch way := r.PostForm.Get("way"); {
 	case way == "stop":
-		err = denied(proof.ReasonDeclined)
-		s.refused(ctx, &a, err)
+		// It costs nobody anything to begin and to stop, but for the trail.
+		if err = s.admit(ctx, a.Tenant, b.From, ""); err == nil {
+			if err = denied(proof.ReasonDeclined); s.refusedRun(ctx, run, err) {
+				s.finish(w, r, nil, nil, errOver)
+				return
+			}
+		}
 	case way == "document" && a.plan() != needFace:
 		step, err = s.sendProofing(ctx, b, a)
 	default:
@@ -208,9 +213,12 @@ func (s *Service) takeWho(w http.ResponseWriter, r *http.Request) {
 }
 
 // sendUpstream sends the browser to the tenant's own provider at 1Kosmos.
-func (s *Service) sendUpstream(ctx context.Context, t *Tenant, a Ask) (Step, error) {
+func (s *Service) sendUpstream(ctx context.Context, b Browser, t *Tenant, a Ask) (Step, error) {
 	if t.Upstream == nil {
 		return Step{}, &proof.Error{Code: proof.CodeUnavailable, Reason: proof.ReasonNotAllowed, Message: "no OpenID provider of 1Kosmos is configured for this tenant"}
+	}
+	if err := s.admit(ctx, a.Tenant, b.From, ""); err != nil {
+		return Step{}, err
 	}
 	state := random()
 	address, keep, err := t.Upstream.Begin(ctx, UpstreamAsk{
@@ -220,7 +228,7 @@ func (s *Service) sendUpstream(ctx context.Context, t *Tenant, a Ask) (Step, err
 	if err != nil {
 		return Step{}, outward(err)
 	}
-	step, err := s.sendRun(a, runUpstream, state, keep, "")
+	step, err := s.sendRun(b, a, runUpstream, state, keep, "")
 	step.Go = address
 	return step, err
 }
@@ -251,10 +259,18 @@ func (s *Service) serveUpstream(w http.ResponseWriter, r *http.Request) {
 		}
 		returned[name] = values[0]
 	}
+	// The code is good once, and so is the run, however it ends.
+	if err := s.Store.UpdateFederation(r.Context(), func(tx Tx) error { return run.over(tx, s.Now()) }); err != nil {
+		s.finish(w, r, nil, nil, err)
+		return
+	}
 	x, cookies, err := s.endUpstream(r.Context(), run, returned)
 	s.Cookies(w, append(cookies, s.dropRun(b, tenant, run.ID)...))
 	s.finish(w, r, &run.Ask, x, err)
 }
+
+// upstreamSkew is by how much the clock of 1Kosmos' provider may differ.
+const upstreamSkew = time.Minute
 
 // endUpstream believes what 1Kosmos' provider signed: who it is by the name it gives,
 // and that a face was matched only where it says so.
@@ -275,6 +291,13 @@ func (s *Service) endUpstream(ctx context.Context, r *run, returned map[string]s
 		s.refused(ctx, a, err)
 		return nil, nil, err
 	}
+	if asked, now := r.Deadline.Add(-runTTL-upstreamSkew), s.Now(); told.AuthTime.After(now) {
+		told.AuthTime = now // their clock is ahead, and nobody is younger than just now
+	} else if a.Fresh && told.AuthTime.Before(asked) || a.MaxAge != nil && told.AuthTime.Before(asked.Add(-*a.MaxAge)) {
+		err := &proof.Error{Code: proof.CodeDenied, Reason: proof.ReasonProviderRejected, Message: "1Kosmos signed the person in longer ago than was asked for"}
+		s.refused(ctx, a, err)
+		return nil, nil, err
+	}
 	// A name counts where a face was matched (promise 3); a face, where it is somebody's.
 	told.Notes.Face = told.Notes.Face && told.Identifier != ""
 	name := told.Identifier
@@ -290,7 +313,7 @@ func (s *Service) endUpstream(ctx context.Context, r *run, returned map[string]s
 			return nil, nil, outward(err)
 		}
 	}
-	return s.signIn(ctx, a, &Session{Subject: who.ID, AuthTime: told.AuthTime}, &told.Notes)
+	return s.signIn(ctx, a, &Session{Subject: who.ID, AuthTime: told.AuthTime}, &told.Notes, nil)
 }
 
 // leaving turns a redirect in answer to a form into a page that goes on by itself:

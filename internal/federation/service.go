@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -128,6 +129,7 @@ func (s *Service) Begin(ctx context.Context, b Browser, a Ask) (Step, error) {
 		return Step{}, err
 	}
 	a.complete()
+	a.Hint = strings.TrimSpace(a.Hint) // as on our page: blanks make no other name of it
 	if !a.Fresh {
 		if x, err := s.current(ctx, b, &a); err != nil {
 			return Step{}, err
@@ -139,7 +141,7 @@ func (s *Service) Begin(ctx context.Context, b Browser, a Ask) (Step, error) {
 		return Step{}, &proof.Error{Code: proof.CodeLoginRequired, Reason: proof.ReasonNobodyKnown, Message: "no session of this browser satisfies the request, and nothing may be shown"}
 	}
 	if a.Client.Upstream {
-		return s.sendUpstream(ctx, t, a)
+		return s.sendUpstream(ctx, b, t, a)
 	}
 	if a.Hint == "" && a.HintSubject != "" {
 		if a.Hint, err = s.identifierOf(ctx, a.Tenant, a.HintSubject); err != nil {
@@ -152,7 +154,7 @@ func (s *Service) Begin(ctx context.Context, b Browser, a Ask) (Step, error) {
 	case !t.StepUp:
 		return Step{}, errUnmet()
 	case need == needChoice || a.Hint == "":
-		return s.sendRun(a, runWho, "", nil, "who/")
+		return s.sendRun(b, a, runWho, "", nil, "who/")
 	default:
 		return s.sendChallenge(ctx, b, a)
 	}
@@ -267,7 +269,7 @@ func (s *Service) sendProofing(ctx context.Context, b Browser, a Ask) (Step, err
 		return Step{}, outward(err)
 	}
 	page := "/v/" + started.SessionID
-	return s.enter(a, runVerification, started.SessionID, page, cookie)
+	return s.enter(b, a, runVerification, started.SessionID, page, cookie)
 }
 
 // sendChallenge begins a face check for whoever is named. Whether there is such a
@@ -288,7 +290,7 @@ func (s *Service) sendChallenge(ctx context.Context, b Browser, a Ask) (Step, er
 	if err != nil {
 		return Step{}, outward(err)
 	}
-	return s.enter(a, runChallenge, started.ChallengeID, "/c/"+started.ChallengeID, cookie)
+	return s.enter(b, a, runChallenge, started.ChallengeID, "/c/"+started.ChallengeID, cookie)
 }
 
 func (s *Service) startChallenge(ctx context.Context, a *Ask, r journey.ChallengeStart) (journey.ChallengeStarted, error) {
@@ -301,8 +303,8 @@ func (s *Service) startChallenge(ctx context.Context, a *Ask, r journey.Challeng
 }
 
 // enter lets the browser into the page of a challenge or verification.
-func (s *Service) enter(a Ask, kind, id, page, cookie string) (Step, error) {
-	step, err := s.sendRun(a, kind, id, nil, "")
+func (s *Service) enter(b Browser, a Ask, kind, id, page, cookie string) (Step, error) {
+	step, err := s.sendRun(b, a, kind, id, nil, "")
 	if err != nil {
 		return Step{}, err
 	}
@@ -312,7 +314,7 @@ func (s *Service) enter(a Ask, kind, id, page, cookie string) (Step, error) {
 }
 
 // sendRun seals the run into a cookie. below is the page of ours that it goes to.
-func (s *Service) sendRun(a Ask, kind, id string, keep []byte, below string) (Step, error) {
+func (s *Service) sendRun(b Browser, a Ask, kind, id string, keep []byte, below string) (Step, error) {
 	if id == "" {
 		id = random()
 	}
@@ -324,7 +326,7 @@ func (s *Service) sendRun(a Ask, kind, id string, keep []byte, below string) (St
 	if err != nil {
 		return Step{}, err
 	}
-	step := Step{Go: s.home(a.Tenant) + below + id}
+	step := Step{Go: s.home(a.Tenant) + below + id, Set: s.crowd(b, a.Tenant)}
 	for i := 0; value != ""; i++ {
 		if i == len(parts) {
 			return Step{}, proof.Invalid("", "the request is too long to travel with the browser; ask for fewer claims, or with a shorter state")
@@ -387,6 +389,65 @@ func (s *Service) dropRun(b Browser, tenant, id string) (drop []Cookie) {
 	return drop
 }
 
+// maxRuns is how many runs of a browser go on beside a new one, and maxRunBytes how long
+// they are: proxies refuse a request whose header is too long, and then nothing here could be
+// reached for as long as the cookies last.
+const (
+	maxRuns     = 4
+	maxRunBytes = 6 << 10
+)
+
+// crowd drops the runs of a browser that are too many beside a new one, the oldest first,
+// and those that lead nowhere any more.
+func (s *Service) crowd(b Browser, tenant string) (drop []Cookie) {
+	type other struct {
+		id   string
+		ends time.Time
+	}
+	sizes := map[string]int{}
+	for name, value := range b.Cookies {
+		if id, ok := strings.CutPrefix(name, cookieFlow); ok {
+			for _, part := range parts[1:] {
+				id = strings.TrimSuffix(id, part)
+			}
+			sizes[id] += len(name) + len(value)
+		}
+	}
+	var others []other
+	for id := range sizes {
+		var r run
+		plain, err := s.Open(tenant, kindRun, runIn(b, id))
+		if err == nil {
+			err = json.Unmarshal(plain, &r)
+		}
+		if err != nil {
+			r.Deadline = time.Time{}
+		}
+		others = append(others, other{id, r.Deadline})
+	}
+	slices.SortFunc(others, func(a, b other) int { return b.ends.Compare(a.ends) })
+	now, size := s.Now(), 0
+	for i, o := range others {
+		if size += sizes[o.id]; i >= maxRuns || size > maxRunBytes || !now.Before(o.ends) {
+			drop = append(drop, s.dropRun(b, tenant, o.id)...)
+		}
+	}
+	return drop
+}
+
+// errOver says that a run came to its end before. Whoever kept its cookie begins nothing by
+// it: no session after logging out, and no entry of the trail.
+var errOver = error(&proof.Error{Code: proof.CodeNotFound, Reason: proof.ReasonLinkEnded, Message: "this came to its end before"})
+
+// over notes that a run comes to its end, which it does once.
+func (r *run) over(tx Tx, at time.Time) error {
+	err := tx.Use(r.Ask.Tenant, kindRun, hashOf(r.ID), at, r.Deadline)
+	if errors.Is(err, proof.ErrStale) {
+		return errOver
+	}
+	return err
+}
+
 // errPending says that the person came back too early; page is where they go on.
 type errPending struct{ page string }
 
@@ -405,10 +466,15 @@ func (s *Service) Resume(ctx context.Context, b Browser, tenant, id string) (*As
 	}
 	drop := s.dropRun(b, tenant, id)
 	if err != nil {
-		s.refused(ctx, &r.Ask, err)
+		if s.refusedRun(ctx, r, err) {
+			return nil, nil, nil, errOver
+		}
 		return &r.Ask, nil, drop, err
 	}
-	x, cookies, err := s.signIn(ctx, &r.Ask, session, nil)
+	x, cookies, err := s.signIn(ctx, &r.Ask, session, nil, r)
+	if errors.Is(err, errOver) {
+		return nil, nil, nil, err
+	}
 	return &r.Ask, x, append(cookies, drop...), err
 }
 
@@ -453,10 +519,11 @@ func denied(r proof.Reason) error {
 }
 
 // signIn stores the session, with what an upstream provider said if there was one, and
-// makes the answer out of it.
-func (s *Service) signIn(ctx context.Context, a *Ask, session *Session, notes *SessionNotes) (*Answer, []Cookie, error) {
+// makes the answer out of it. r is the run that this ends, errOver if it did before; nil:
+// there is none, or its end was noted.
+func (s *Service) signIn(ctx context.Context, a *Ask, session *Session, notes *SessionNotes, r *run) (*Answer, []Cookie, error) {
 	value := random()
-	if err := s.keepSession(ctx, a, session, notes, value); err != nil {
+	if err := s.keepSession(ctx, a, session, notes, value, r); err != nil {
 		return nil, nil, err
 	}
 	x, err := s.answer(ctx, a, session)
@@ -470,7 +537,7 @@ func (s *Service) signIn(ctx context.Context, a *Ask, session *Session, notes *S
 }
 
 // keepSession fills in and stores a session.
-func (s *Service) keepSession(ctx context.Context, a *Ask, session *Session, notes *SessionNotes, value string) error {
+func (s *Service) keepSession(ctx context.Context, a *Ask, session *Session, notes *SessionNotes, value string, r *run) error {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return err
@@ -516,6 +583,11 @@ func (s *Service) keepSession(ctx context.Context, a *Ask, session *Session, not
 		detail["verification"] = session.Verification
 	}
 	return s.Store.UpdateFederation(ctx, func(tx Tx) error {
+		if r != nil {
+			if err := r.over(tx, s.Now()); err != nil {
+				return err
+			}
+		}
 		now, err := tx.Subject(a.Tenant, session.Subject)
 		if err != nil {
 			return err
@@ -555,13 +627,27 @@ func (s *Service) asserted(ctx context.Context, a *Ask, session *Session, who *p
 }
 
 // refused writes down that a relying party is told no.
-func (s *Service) refused(ctx context.Context, a *Ask, cause error) {
+func (s *Service) refused(ctx context.Context, a *Ask, cause error) { s.refusal(ctx, a, cause, nil) }
+
+// refusedRun is refused for the end of a run. It reports whether that came to its end
+// before, and then writes nothing.
+func (s *Service) refusedRun(ctx context.Context, r *run, cause error) (before bool) {
+	return errors.Is(s.refusal(ctx, &r.Ask, cause, r), errOver)
+}
+
+func (s *Service) refusal(ctx context.Context, a *Ask, cause error, r *run) error {
 	err := s.Store.UpdateFederation(ctx, func(tx Tx) error {
+		if r != nil {
+			if err := r.over(tx, s.Now()); err != nil {
+				return err
+			}
+		}
 		return s.audit(tx, a.Tenant, "person", "federation.refused", "caller:"+callerPrefix+a.ClientID, proof.ReasonOf(cause), map[string]string{"code": string(proof.CodeOf(cause))})
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, errOver) {
 		s.Logger.WarnContext(ctx, "a refusal of door B is not in the trail", "error", err)
 	}
+	return err
 }
 
 func (s *Service) audit(tx Tx, tenant, actor, action, object string, r proof.Reason, detail map[string]string) error {
@@ -572,17 +658,23 @@ func (s *Service) audit(tx Tx, tenant, actor, action, object string, r proof.Rea
 	return tx.InsertAudit(&proof.AuditRecord{ID: id.String(), Tenant: tenant, At: s.Now(), Actor: actor, Action: action, Object: object, Reason: r, Detail: detail})
 }
 
-// admit counts what one network begins, and how often it names one person.
-func (s *Service) admit(ctx context.Context, tenant string, from netip.Addr, named string) error {
+// Network is what counts as one network when we count what strangers begin: of IPv4 a /24, of
+// IPv6 a /56. Addresses that are none are one network.
+func Network(from netip.Addr) netip.Prefix {
 	bits := 24
 	if from = from.Unmap(); from.Is6() {
 		bits = 56
 	}
 	network, err := from.WithZone("").Prefix(bits)
 	if err != nil {
-		network = netip.Prefix{}
+		return netip.Prefix{}
 	}
-	now := s.Now()
+	return network
+}
+
+// admit counts what one network begins, and how often it names one person.
+func (s *Service) admit(ctx context.Context, tenant string, from netip.Addr, named string) error {
+	network, now := Network(from), s.Now()
 	limits := []struct {
 		name, key string
 		most      int

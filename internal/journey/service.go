@@ -106,9 +106,9 @@ type Options struct {
 	// with "verification:ID", "challenge:ID" or, of a person who was forgotten, "subject:ID" as
 	// its key; empty: none.
 	OnEnded string
-	Now       func() time.Time
-	Wake      func() // called after a commit that queued a job due soon; may be nil
-	Logger    *slog.Logger
+	Now     func() time.Time
+	Wake    func() // called after a commit that queued a job due soon; may be nil
+	Logger  *slog.Logger
 }
 
 // Service carries out the use cases. It is safe for concurrent use.

@@ -240,7 +240,7 @@ func (p *Provider) poll(ctx context.Context, tenant string, client *federation.C
 		code: code{Client: client.ID, Session: answer.Session, Request: request{Scope: rq.Scope}, ACR: answer.ACR, Asked: ask.ACR, IssuedAt: now},
 		also: func(tx federation.Tx) error {
 			used := pushed // fn may run again: each time from the same version
-			used.UsedAt = now
+			used.UsedAt, used.Sealed = now, nil
 			if err := tx.UpdatePushed(&used); errors.Is(err, proof.ErrStale) {
 				return refused(slowDown, "two polls came at once")
 			} else {
@@ -304,6 +304,7 @@ func (p *Provider) endCIBA(ctx context.Context, pushed federation.Pushed, rq cib
 	if rq.Ended = errorOf(err).Code; rq.Ended != accessDenied && rq.Ended != expiredToken {
 		return err
 	}
+	rq.Ask = federation.Ask{ClientID: rq.Ask.ClientID} // whom it was about is needed no more
 	sealed, trouble := p.sealCIBA(pushed.Tenant, rq)
 	if trouble != nil {
 		return trouble

@@ -82,12 +82,37 @@ func (p *Provider) push(r *http.Request) (*federation.Client, string, error) {
 	secret := newSecret()
 	now := p.Now()
 	err = p.Store.UpdateFederation(r.Context(), func(tx federation.Tx) error {
+		if c.OIDC.AuthMethod == methodNone {
+			if err := p.roomToPush(tx, r, c.Tenant, now); err != nil {
+				return err
+			}
+		}
 		return tx.InsertPushed(&federation.Pushed{
 			Tenant: c.Tenant, Kind: kindPushed, Hash: tokenHash(secret), Client: c.ID, Sealed: []byte(sealed),
 			CreatedAt: now, ExpiresAt: now.Add(parLife),
 		})
 	})
 	return c, requestURI + secret, err
+}
+
+// How often one network may push in the name of public clients: anybody can, and each time
+// something is kept.
+const (
+	limitPushes = "federation.pushed"
+	mostPushes  = 60
+	pushesPer   = 10 * time.Minute
+)
+
+func (p *Provider) roomToPush(tx federation.Tx, r *http.Request, tenant string, now time.Time) error {
+	key := tokenHash(limitPushes + "\x00" + federation.Network(p.Core.Browser(r).From).String())
+	n, err := tx.Hits(tenant, limitPushes, key, now.Add(-pushesPer))
+	if err != nil {
+		return err
+	}
+	if n >= mostPushes {
+		return &proof.Error{Code: proof.CodeRateLimited, Reason: proof.ReasonTooManyAttempts, Message: "too many requests from this network", RetryAfter: pushesPer}
+	}
+	return tx.Hit(tenant, limitPushes, key, now)
 }
 
 // errPushed is one sentence for whatever is wrong with a request_uri: an unknown, a
@@ -120,7 +145,8 @@ func (p *Provider) pushed(ctx context.Context, c *federation.Client, uri string)
 	return values, found, nil
 }
 
-// use spends a pushed request: of two browsers that bring it one goes on.
+// use spends a pushed request: of two browsers that bring it one goes on. What it says of a
+// person is under no key of theirs, so that it goes at once.
 func (p *Provider) use(ctx context.Context, f *federation.Pushed) error {
 	err := p.Store.UpdateFederation(ctx, func(tx federation.Tx) error {
 		now, err := tx.Pushed(f.Tenant, f.Kind, f.Hash) // the transaction may run again
@@ -130,7 +156,7 @@ func (p *Provider) use(ctx context.Context, f *federation.Pushed) error {
 		if !now.UsedAt.IsZero() {
 			return errPushed
 		}
-		now.UsedAt = p.Now()
+		now.UsedAt, now.Sealed = p.Now(), nil
 		return tx.UpdatePushed(now)
 	})
 	if proof.CodeOf(err) == proof.CodeNotFound || errors.Is(err, proof.ErrStale) {

@@ -53,8 +53,8 @@ func issuer(root *etree.Element) (string, error) {
 }
 
 // check reads an AuthnRequest of a client (SAML core 3.4.1). root is what was signed,
-// if something was.
-func (p *Provider) check(tenant string, c *federation.Client, m *message, root *etree.Element) (*request, error) {
+// if signed says that something was.
+func (p *Provider) check(tenant string, c *federation.Client, m *message, root *etree.Element, signed bool) (*request, error) {
 	// What was signed may not be what was read first.
 	if who, err := issuer(root); err != nil || who != c.SAML.EntityID {
 		return nil, bad("the Issuer is not who signed")
@@ -90,7 +90,7 @@ func (p *Provider) check(tenant string, c *federation.Client, m *message, root *
 	for _, read := range []func(*etree.Element) error{
 		func(el *etree.Element) error { return r.subject(p.Core, el) },
 		r.policy,
-		r.context,
+		func(el *etree.Element) error { return r.context(el, signed) },
 	} {
 		if err := read(root); err != nil {
 			return nil, err
@@ -224,7 +224,10 @@ func (r *request) policy(root *etree.Element) error {
 
 // context reads RequestedAuthnContext. Each of our classes means "at least", so that
 // minimum is the same as exact; what is above or below a class we cannot say.
-func (r *request) context(root *etree.Element) error {
+//
+// A client whose default is essential is held to it, as in OpenID Connect: what nobody
+// signed is the browser's to write, so that it only chooses among the defaults.
+func (r *request) context(root *etree.Element, signed bool) error {
 	el, err := child(root, nsProtocol, "RequestedAuthnContext")
 	if err != nil || el == nil {
 		return err
@@ -233,6 +236,8 @@ func (r *request) context(root *etree.Element) error {
 	if len(refs) > maxACRs {
 		return bad("it asks for too many contexts")
 	}
+	c := r.ask.Client
+	held := c.Essential && len(c.DefaultACR) > 0 && !signed
 	r.ask.Essential = true
 	for _, ref := range refs {
 		class, err := text(ref)
@@ -242,11 +247,13 @@ func (r *request) context(root *etree.Element) error {
 		switch {
 		case class == classUnspecified:
 			r.ask.Essential = false // any will do
-		case federation.Known(acrOf(class)) && r.ask.Client.MayAsk(acrOf(class)):
+		case held && !slices.ContainsFunc(c.DefaultACR, func(s string) bool { return sameClass(s, acrOf(class)) }):
+		case federation.Known(acrOf(class)) && c.MayAsk(acrOf(class)):
 			r.ask.ACR = append(r.ask.ACR, acrOf(class))
 			r.state.Paths = r.state.Paths || strings.HasPrefix(class, levelPath)
 		}
 	}
+	r.ask.Essential = r.ask.Essential || held && len(r.ask.ACR) > 0
 	comparison, _ := attr(el, "Comparison")
 	exact := comparison == "" || comparison == "exact" || comparison == "minimum"
 	if r.ask.Essential && (len(r.ask.ACR) == 0 || !exact) && r.wrong == nil {

@@ -61,6 +61,11 @@ func (p *Provider) finish(w http.ResponseWriter, r *http.Request, a federation.A
 		p.deny(w, r, a, s, statusOf(&proof.Error{Code: proof.CodeUnmet, Message: "the requested authentication context was not reached"}))
 		return
 	}
+	// SAML core 3.4.1.4: who was named by a name of ours is whom the answer has to be about.
+	if a.HintSubject != "" && answer.Matched && answer.Subject != a.HintSubject {
+		p.deny(w, r, a, s, statusOf(&proof.Error{Code: proof.CodeDenied, Message: "somebody else signed in than the request names"}))
+		return
+	}
 	name, wrong := nameFor(a.Client, s, answer)
 	if wrong != nil {
 		p.deny(w, r, a, s, wrong)

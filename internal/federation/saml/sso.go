@@ -44,11 +44,12 @@ func (p *Provider) sso(w http.ResponseWriter, r *http.Request) {
 		p.refuse(w, r, nil, err)
 		return
 	}
-	if root, err = p.authentic(client, m, root); err != nil {
+	read := root
+	if root, err = p.authentic(client, m, read); err != nil {
 		p.refuse(w, r, client, err)
 		return
 	}
-	req, err := p.check(tenant, client, m, root)
+	req, err := p.check(tenant, client, m, root, m.signed != "" || root != read)
 	if err != nil {
 		p.refuse(w, r, client, err)
 		return
@@ -103,6 +104,9 @@ func (p *Provider) begin(w http.ResponseWriter, r *http.Request, req *request) {
 	if step.Go == "" {
 		p.finish(w, r, req.ask, req.state, nil, errors.New("saml: a step leads nowhere"))
 		return
+	}
+	if len(relay) > 0 {
+		relay = append(crowd(r, req.ask.Tenant), relay...)
 	}
 	p.Core.Cookies(w, append(step.Set, relay...))
 	w.Header().Set("Cache-Control", "no-store")

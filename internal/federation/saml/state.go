@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/kosmoscope/kosmoscope/internal/federation"
@@ -29,6 +30,8 @@ const (
 	relayPart    = 2700 // bytes of one cookie, before base64
 	relayParts   = (maxRelay + relayPart - 1) / relayPart
 	relayLife    = time.Hour
+	relayOthers  = 6 << 10 // bytes of those that a browser keeps beside a new one
+	relayPrefix  = "kosmoscope_relay_"
 )
 
 // split takes a long RelayState out of a request's state.
@@ -49,11 +52,30 @@ func (p *Provider) split(req *request) (state, []federation.Cookie) {
 	return s, set
 }
 
+// crowd drops the RelayStates of other runs when they are too long beside a new one: proxies
+// refuse a request whose header is, and then nothing here could be reached for as long as the
+// cookies last.
+func crowd(r *http.Request, tenant string) (drop []federation.Cookie) {
+	size := 0
+	for _, c := range r.Cookies() {
+		if strings.HasPrefix(c.Name, relayPrefix) {
+			size += len(c.Name) + len(c.Value)
+			drop = append(drop, federation.Cookie{Name: c.Name, Path: relayPath(tenant), MaxAge: -1})
+		}
+	}
+	if size <= relayOthers {
+		return nil
+	}
+	return drop
+}
+
+func relayPath(tenant string) string { return "/federation/" + tenant + "/" }
+
 func relayCookie(tenant string, s state, part int) federation.Cookie {
 	sum := sha256.Sum256([]byte(s.ID))
 	return federation.Cookie{
-		Name: "kosmoscope_relay_" + base64.RawURLEncoding.EncodeToString(sum[:9]) + "_" + strconv.Itoa(part),
-		Path: "/federation/" + tenant + "/",
+		Name: relayPrefix + base64.RawURLEncoding.EncodeToString(sum[:9]) + "_" + strconv.Itoa(part),
+		Path: relayPath(tenant),
 	}
 }
 
