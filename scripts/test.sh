@@ -41,6 +41,7 @@ export KOSMOSCOPE_REQUIRE_MODELS=1 KOSMOSCOPE_MODELS="$PWD/bin/models" KOSMOSCOP
 arithmetic='internal/engine(/(barcode|face|models|mrz))?|internal/specimen'
 programs='test/(cli|whole|federation|hooks)'
 
+(cd internal/deliveries/standardwebhooks && npm ci --no-audit --no-fund)
 step "Go tests with the race detector"
 go list ./... | grep -vE "/($arithmetic|$programs)\$" | xargs go test -race -timeout 20m
 go list ./... | grep -E "/($arithmetic)\$" | xargs go test -race -timeout 20m -run 'Concurrent|Cancel|Close|Waits|Memory'

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/kosmoscope/kosmoscope/internal/journey"
@@ -68,13 +69,14 @@ func (s *Service) answer(ctx context.Context, a *Ask, session *Session) (*Answer
 			return nil, err
 		}
 		x.Matched = x.Matched || notes.Face
-		x.AMR = append(x.AMR, notes.AMR...)
+		// face and doc are words of ours: what 1Kosmos calls so may be of another day.
+		x.AMR = slices.DeleteFunc(notes.AMR, func(m string) bool { return m == "doc" || m == "face" && !x.Matched })
 	}
 	if x.Matched {
 		if x.Identifier, err = s.identifier(who); err != nil {
 			return nil, err
 		}
-		if len(notes.AMR) == 0 {
+		if !slices.Contains(x.AMR, "face") {
 			x.AMR = append(x.AMR, "face")
 		}
 	}

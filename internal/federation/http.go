@@ -24,11 +24,23 @@ func (s *Service) Serve(p Protocol, f Finisher) { s.protocols[p] = f }
 // Handler serves what lies between a protocol's request and its answer.
 func (s *Service) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+Prefix+"{tenant}/continue", s.serveContinue)
+	mux.HandleFunc("GET "+Prefix+"{tenant}/continue", unlessLooking(s.serveContinue))
 	mux.HandleFunc("GET "+Prefix+"{tenant}/who/{id}", s.serveWho)
 	mux.HandleFunc("POST "+Prefix+"{tenant}/who/{id}", s.takeWho)
-	mux.HandleFunc("GET "+Prefix+"{tenant}/upstream", s.serveUpstream)
+	mux.HandleFunc("GET "+Prefix+"{tenant}/upstream", unlessLooking(s.serveUpstream))
 	return mux
+}
+
+// unlessLooking lets no HEAD, which a pattern of GET takes too, end a run: it ends once.
+func unlessLooking(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead {
+			w.Header().Set("Allow", http.MethodGet)
+			w.WriteHeader(http.StatusMethodNotAllowed)
+			return
+		}
+		h(w, r)
+	}
 }
 
 // Browser is what a request's browser brought along.
