@@ -30,6 +30,9 @@ func (b *bridge) federations(vault journey.Vault, ups map[string]journey.Upstrea
 	for i := range b.cfg.Tenants {
 		t := &b.cfg.Tenants[i]
 		ours := federation.Tenant{ID: t.ID, Liveness: t.LivenessMode, StepUp: true}
+		if l := t.StepUp.Limits.SubjectFailures; l.Max > 1 {
+			ours.Named = federation.NamedStarts{Max: l.Max - 1, Per: l.Per}
+		}
 		if up := ups[t.ID]; up != nil {
 			ours.Assert = up.Assurance
 		}

@@ -46,11 +46,10 @@ const (
 // How often one network may begin a run that names somebody, and name one person:
 // whatever a browser says, it must not use up the attempts of somebody else (promise 5).
 const (
-	limitStarts    = "federation.start"
-	limitNamed     = "federation.named"
-	startsPer      = 10 * time.Minute
-	startsNetwork  = 60
-	startsOfPerson = 6
+	limitStarts   = "federation.start"
+	limitNamed    = "federation.named"
+	startsPer     = 10 * time.Minute
+	startsNetwork = 60
 )
 
 // Tenant is the configuration of one tenant, as far as door B needs it.
@@ -61,6 +60,15 @@ type Tenant struct {
 	// Assert says which level 1Kosmos asserts for a user; nil: nobody does.
 	Assert   func(ctx context.Context, userIdentifier string) (journey.Assertion, error)
 	Upstream Upstream // nil: none is configured
+	// Named bounds how often one network may name one person: fewer than the failures after
+	// which that person is not asked any more, at any door. Default: 4 in 15 minutes.
+	Named NamedStarts
+}
+
+// NamedStarts is so many in so long a time.
+type NamedStarts struct {
+	Max int
+	Per time.Duration
 }
 
 // Options wires a Service.
@@ -96,7 +104,11 @@ func New(o Options) *Service {
 	}
 	s := &Service{Options: o, tenants: map[string]*Tenant{}, registry: newRegistry(o.Clients), protocols: map[Protocol]Finisher{}}
 	for i := range o.Tenants {
-		s.tenants[o.Tenants[i].ID] = &o.Tenants[i]
+		t := &o.Tenants[i]
+		if t.Named.Max <= 0 || t.Named.Per <= 0 {
+			t.Named = NamedStarts{4, 15 * time.Minute}
+		}
+		s.tenants[t.ID] = t
 	}
 	return s
 }
@@ -674,26 +686,24 @@ func Network(from netip.Addr) netip.Prefix {
 
 // admit counts what one network begins, and how often it names one person.
 func (s *Service) admit(ctx context.Context, tenant string, from netip.Addr, named string) error {
-	network, now := Network(from), s.Now()
-	limits := []struct {
+	type limit struct {
 		name, key string
-		most      int
-	}{{limitStarts, network.String(), startsNetwork}}
+		NamedStarts
+	}
+	network, now := Network(from), s.Now()
+	limits := []limit{{limitStarts, network.String(), NamedStarts{startsNetwork, startsPer}}}
 	if named != "" {
-		limits = append(limits, struct {
-			name, key string
-			most      int
-		}{limitNamed, network.String() + "\x00" + strings.ToLower(named), startsOfPerson})
+		limits = append(limits, limit{limitNamed, network.String() + "\x00" + strings.ToLower(named), s.tenants[tenant].Named})
 	}
 	return s.Store.UpdateFederation(ctx, func(tx Tx) error {
 		for _, l := range limits {
 			key := s.Vault.MAC(tenant, "federation-limit", l.key)
-			n, err := tx.Hits(tenant, l.name, key, now.Add(-startsPer))
+			n, err := tx.Hits(tenant, l.name, key, now.Add(-l.Per))
 			if err != nil {
 				return err
 			}
-			if n >= l.most {
-				return &proof.Error{Code: proof.CodeRateLimited, Reason: proof.ReasonTooManyAttempts, Message: "too many attempts from this network", RetryAfter: startsPer}
+			if n >= l.Max {
+				return &proof.Error{Code: proof.CodeRateLimited, Reason: proof.ReasonTooManyAttempts, Message: "too many attempts from this network", RetryAfter: l.Per}
 			}
 			if err := tx.Hit(tenant, l.name, key, now); err != nil {
 				return err

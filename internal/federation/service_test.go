@@ -621,7 +621,7 @@ func TestStartsAreBounded(t *testing.T) {
 	if code(err) != proof.CodeRateLimited {
 		t.Errorf("after %d more: %v", n, err)
 	}
-	w.now = w.now.Add(11 * time.Minute)
+	w.now = w.now.Add(17 * time.Minute)
 	if _, err := w.browser().begin("rp", federation.Ask{ACR: face, Hint: victim}); err != nil {
 		t.Errorf("later: %v", err)
 	}
