@@ -146,9 +146,10 @@ var scratch = sync.Pool{New: func() any { return new(canonical) }}
 //
 // Two events that agree in all of this within one millisecond are taken for one.
 //
-// The first six bytes are the time, which the store holds in the clear anyway: so new
-// events come to stand together in the store's index of hashes, where hashes that are all
-// random make it write a page for each event.
+// It begins with one of sixteen values and the time, which the store holds in the clear
+// anyway: so new events come to stand in a few places of the store's index of hashes, where
+// hashes that are all random make it write a page for each event. One place alone would
+// have PostgreSQL's transactions collide there.
 func (s *Service) fingerprint(tenant string, told *Told) []byte {
 	c, _ := scratch.Get().(*canonical)
 	defer scratch.Put(c)
@@ -168,7 +169,8 @@ func (s *Service) fingerprint(tenant string, told *Told) []byte {
 	hash := s.Vault.MAC(tenant, "hooks event", string(c.b))
 	var at [8]byte
 	binary.BigEndian.PutUint64(at[:], uint64(told.OccurredAt.UnixMilli()))
-	copy(hash, at[2:])
+	hash[0] &= 15
+	copy(hash[1:], at[2:])
 	return hash
 }
 
