@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -21,6 +22,14 @@ func to(destination string, n int) proof.Job {
 }
 
 func byKey(_ context.Context, j proof.Job) string { return j.Key }
+
+// settle waits until nothing goes on at this moment; what was written under mu may be
+// read then.
+func settle(mu *sync.Mutex) {
+	synctest.Wait()
+	mu.Lock()
+	defer mu.Unlock()
+}
 
 func TestLaneIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -56,10 +65,12 @@ func TestLaneIsBounded(t *testing.T) {
 		stop := start(r)
 		defer stop()
 		time.Sleep(10 * time.Second)
+		settle(&q.mu)
 		if quick == 0 || quick > 1600*time.Millisecond {
 			t.Errorf("another destination's ran after %v", quick)
 		}
 		time.Sleep(5 * time.Minute)
+		settle(&q.mu)
 		if most != 2 || total != 40 {
 			t.Errorf("at most %d at once, %d in all", most, total)
 		}
@@ -104,21 +115,30 @@ func TestBreaker(t *testing.T) {
 				stop := start(r)
 				defer stop()
 				time.Sleep(5 * time.Second)
-				if up != 20 || len(tries) != 3 {
+				settle(&q.mu)
+				seen := func() (int, int, []time.Duration) { // what comes at this very moment may come after it, too
+					mu.Lock()
+					defer mu.Unlock()
+					return up, down, slices.Clone(tries)
+				}
+				if up, _, tries := seen(); up < 10 || len(tries) != 3 {
 					t.Fatalf("%d delivered where somebody answers, %d tries where not", up, len(tries))
 				}
 				time.Sleep(time.Hour - 5*time.Second)
-				for i := 3; i < len(tries); i++ {
-					pause, want := tries[i]-tries[i-1], min(10*time.Second<<(i-3), 4*time.Minute)
+				settle(&q.mu)
+				_, _, later := seen()
+				for i := 3; i < len(later); i++ {
+					pause, want := later[i]-later[i-1], min(10*time.Second<<(i-3), 4*time.Minute)
 					if pause < want/2 || pause > want+2*time.Second {
 						t.Errorf("trial %d came %v after the last, want %v to %v", i, pause, want/2, want)
 					}
 				}
-				if len(tries) < 15 {
-					t.Errorf("%d tries within an hour", len(tries))
+				if len(later) < 15 {
+					t.Errorf("%d tries within an hour", len(later))
 				}
 				time.Sleep(10 * time.Minute)
-				if down != 20 || len(q.dead) != 0 || len(q.rows) != 0 {
+				settle(&q.mu)
+				if _, down, _ := seen(); down != 20 || len(q.dead) != 0 || len(q.rows) != 0 {
 					t.Errorf("%d delivered, %d dead, %d left", down, len(q.dead), len(q.rows))
 				}
 			})
@@ -144,6 +164,7 @@ func TestBreakerCountsOnlySilence(t *testing.T) {
 		stop := start(r)
 		defer stop()
 		time.Sleep(time.Minute)
+		settle(&q.mu)
 		if len(q.dead)+len(q.rows) != 10 || len(q.dead) < 5 || n < 10 {
 			t.Errorf("%d tries, %d dead", n, len(q.dead))
 		}
@@ -174,6 +195,7 @@ func TestTrialIsLost(t *testing.T) {
 		stop := start(r)
 		defer stop()
 		time.Sleep(10 * time.Minute)
+		settle(&q.mu)
 		if len(q.rows) != 0 || tries != 3 {
 			t.Errorf("%d tries, %d left", tries, len(q.rows))
 		}
@@ -231,6 +253,7 @@ func TestNoisyTenant(t *testing.T) {
 			synctest.Wait()
 		}
 		time.Sleep(time.Minute)
+		settle(&q.mu)
 		for _, w := range waited {
 			if w > 0 {
 				t.Errorf("waited %v", w)
@@ -260,9 +283,11 @@ func TestPriorities(t *testing.T) {
 		r.HandleAs("bulk", h, jobs.Kind{Priority: jobs.Bulk})
 		r.HandleAs("person", h, jobs.Kind{Priority: jobs.Person})
 		time.Sleep(time.Second)
+		settle(&q.mu)
 		stop := start(r)
 		defer stop()
 		time.Sleep(time.Minute)
+		settle(&q.mu)
 		if fmt.Sprint(order) != "[person person normal normal bulk bulk]" {
 			t.Errorf("in this order: %v", order)
 		}
@@ -330,6 +355,7 @@ func TestClaimedAhead(t *testing.T) {
 		})
 		stop := start(r)
 		time.Sleep(20 * time.Second)
+		settle(&q.mu)
 		held := func() (n int) {
 			q.mu.Lock()
 			defer q.mu.Unlock()
@@ -343,6 +369,7 @@ func TestClaimedAhead(t *testing.T) {
 		// Given back ones may be claimed again as long as one handler's end has not told
 		// that they are slow now; none of them is kept for longer than its lease.
 		time.Sleep(5 * time.Minute)
+		settle(&q.mu)
 		if n := held(); n > 2+8 {
 			t.Errorf("%d held by two workers", n)
 		}
