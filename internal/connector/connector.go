@@ -83,13 +83,9 @@ func New(o Options) (http.Handler, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	doc, err := OpenAPI(o.Fragments...)
-	if err != nil {
-		return nil, err
-	}
-	docYAML, err := openAPIYAML(o.Fragments)
-	if err != nil {
-		return nil, err
+	described := described(o.Fragments)
+	if described.err != nil {
+		return nil, described.err
 	}
 	d := &door{o}
 	mux := http.NewServeMux()
@@ -99,8 +95,8 @@ func New(o Options) (http.Handler, error) {
 	mux.HandleFunc(stepUpResultPath, d.node(d.stepUpResult))
 	mux.HandleFunc(riskPath, d.node(d.evaluate))
 	mux.HandleFunc(outcomePath, d.node(d.outcome))
-	mux.HandleFunc(Prefix+"openapi.json", d.get("application/openapi+json", doc))
-	mux.HandleFunc(Prefix+"openapi.yaml", d.get("application/openapi+yaml", docYAML))
+	mux.HandleFunc(Prefix+"openapi.json", d.get("application/openapi+json", described.json))
+	mux.HandleFunc(Prefix+"openapi.yaml", d.get("application/openapi+yaml", described.yaml))
 	health, err := encode(healthAnswer{Status: "ok", Version: o.Version})
 	if err != nil {
 		return nil, err

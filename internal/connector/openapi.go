@@ -1,10 +1,12 @@
 package connector
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"reflect"
 	"strings"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 	"go.yaml.in/yaml/v4"
@@ -19,27 +21,39 @@ const apiVersion = "1.3.0"
 // below Prefix: fragments have paths, tags, schemas and ways to authenticate of other
 // doors. The copy in docs/openapi.json is the same; a test holds them together.
 func OpenAPI(fragments ...[]byte) ([]byte, error) {
-	merged, err := describe(fragments)
-	if err != nil {
-		return nil, err
-	}
-	out, err := json.MarshalIndent(merged, "", "  ")
-	if err != nil {
-		return nil, fmt.Errorf("encoding the OpenAPI document: %w", err)
-	}
-	return append(out, '\n'), nil
+	d := described(fragments)
+	return d.json, d.err
 }
 
-func openAPIYAML(fragments [][]byte) ([]byte, error) {
+// description is the document in both forms.
+type description struct {
+	json, yaml []byte
+	err        error
+}
+
+// written keeps descriptions by their fragments: making one takes a while, and there are
+// as many as there are programs, which is one.
+var written sync.Map
+
+func described(fragments [][]byte) description {
+	key := string(bytes.Join(fragments, []byte{0}))
+	if d, ok := written.Load(key); ok {
+		return d.(description)
+	}
+	var d description
 	merged, err := describe(fragments)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		d.json, err = json.MarshalIndent(merged, "", "  ")
 	}
-	out, err := yaml.Dump(merged)
-	if err != nil {
-		return nil, fmt.Errorf("encoding the OpenAPI document: %w", err)
+	if err == nil {
+		d.json = append(d.json, '\n')
+		d.yaml, err = yaml.Dump(merged)
 	}
-	return out, nil
+	if err != nil {
+		d = description{err: fmt.Errorf("encoding the OpenAPI document: %w", err)}
+	}
+	written.Store(key, d)
+	return d
 }
 
 // describe merges fragments into the document of this door. What two of them define is a
