@@ -670,27 +670,13 @@ func (s *Service) audit(tx Tx, tenant, actor, action, object string, r proof.Rea
 	return tx.InsertAudit(&proof.AuditRecord{ID: id.String(), Tenant: tenant, At: s.Now(), Actor: actor, Action: action, Object: object, Reason: r, Detail: detail})
 }
 
-// Network is what counts as one network when we count what strangers begin: of IPv4 a /24, of
-// IPv6 a /56. Addresses that are none are one network.
-func Network(from netip.Addr) netip.Prefix {
-	bits := 24
-	if from = from.Unmap(); from.Is6() {
-		bits = 56
-	}
-	network, err := from.WithZone("").Prefix(bits)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	return network
-}
-
 // admit counts what one network begins, and how often it names one person.
 func (s *Service) admit(ctx context.Context, tenant string, from netip.Addr, named string) error {
 	type limit struct {
 		name, key string
 		NamedStarts
 	}
-	network, now := Network(from), s.Now()
+	network, now := journey.Network(from), s.Now()
 	limits := []limit{{limitStarts, network.String(), NamedStarts{startsNetwork, startsPer}}}
 	if named != "" {
 		limits = append(limits, limit{limitNamed, network.String() + "\x00" + strings.ToLower(named), s.tenants[tenant].Named})

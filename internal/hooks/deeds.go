@@ -52,7 +52,9 @@ type started struct {
 	over    bool
 }
 
-func (d *deed) startVerification(ctx context.Context) (done, error) {
+// start begins something for the person of the event, in the name of a caller, and
+// delivers its link.
+func (d *deed) start(ctx context.Context, begin func(who string, c proof.Caller) (_ started, refused proof.Reason, err error)) (done, error) {
 	who, err := d.identifier(ctx)
 	if err != nil {
 		return done{}, err
@@ -64,39 +66,34 @@ func (d *deed) startVerification(ctx context.Context) (done, error) {
 	case !ok:
 		return failed(ReasonNotConfigured), nil
 	}
-	v, err := d.Journey.Start(ctx, caller, journey.StartRequest{
-		IdempotencyKey: d.key(),
-		Request:        proof.Request{UserIdentifier: who, Metadata: map[string]string{"event": d.work.Event, "rule": d.work.Rule}},
-	})
-	if err != nil {
+	begun, refused, err := begin(who, caller)
+	switch {
+	case err != nil:
 		return done{}, err
+	case refused != "":
+		return failed(refused), nil
 	}
-	return d.deliver(ctx, who, started{"verification", v.SessionID, v.SessionURL, v.ExpiresAt, v.Status.Terminal()})
+	return d.deliver(ctx, who, begun)
+}
+
+func (d *deed) startVerification(ctx context.Context) (done, error) {
+	return d.start(ctx, func(who string, c proof.Caller) (started, proof.Reason, error) {
+		v, err := d.Journey.Start(ctx, c, journey.StartRequest{
+			IdempotencyKey: d.key(),
+			Request:        proof.Request{UserIdentifier: who, Metadata: map[string]string{"event": d.work.Event, "rule": d.work.Rule}},
+		})
+		return started{"verification", v.SessionID, v.SessionURL, v.ExpiresAt, v.Status.Terminal()}, "", err
+	})
 }
 
 func (d *deed) startChallenge(ctx context.Context) (done, error) {
-	who, err := d.identifier(ctx)
-	if err != nil {
-		return done{}, err
-	}
-	caller, ok := d.caller()
-	switch {
-	case who == "":
-		return skipped(ReasonNobody), nil
-	case !ok:
-		return failed(ReasonNotConfigured), nil
-	}
-	c, err := d.Journey.StartChallenge(ctx, caller, journey.ChallengeStart{
-		IdempotencyKey: d.key(),
-		Request:        proof.ChallengeRequest{UserIdentifier: who, Transaction: d.action.Text},
+	return d.start(ctx, func(who string, c proof.Caller) (started, proof.Reason, error) {
+		x, err := d.Journey.StartChallenge(ctx, c, journey.ChallengeStart{
+			IdempotencyKey: d.key(),
+			Request:        proof.ChallengeRequest{UserIdentifier: who, Transaction: d.action.Text},
+		})
+		return started{"challenge", x.ChallengeID, x.ChallengeURL, x.ExpiresAt, x.Status.Terminal()}, x.Refused, err
 	})
-	if err != nil {
-		return done{}, err
-	}
-	if c.Refused != "" {
-		return failed(c.Refused), nil
-	}
-	return d.deliver(ctx, who, started{"challenge", c.ChallengeID, c.ChallengeURL, c.ExpiresAt, c.Status.Terminal()})
 }
 
 // deliver brings a link to the person.

@@ -60,18 +60,24 @@ func (s *Service) admitNetwork(tx Tx, c *proof.Challenge, from netip.Addr) error
 	return tx.Hit(c.Tenant, limitNetworkOpens, key, now)
 }
 
-// networkKey names the network that an address is in: 256 addresses of IPv4, what
-// one customer of a provider usually has of IPv6.
-func (s *Service) networkKey(tenant string, from netip.Addr) []byte {
+// Network is what counts as one network where strangers are bounded: 256 addresses of
+// IPv4, what one customer of a provider usually has of IPv6. Everybody without an address
+// is in one network, the zero one.
+func Network(from netip.Addr) netip.Prefix {
 	bits := 24
 	if from = from.Unmap(); from.Is6() {
 		bits = 56
 	}
 	network, err := from.WithZone("").Prefix(bits)
-	if err != nil { // no address: everybody without one is one network
-		network = netip.Prefix{}
+	if err != nil {
+		return netip.Prefix{}
 	}
-	return s.limitKey(tenant, "network\x00"+network.String())
+	return network
+}
+
+// networkKey names the network that an address is in.
+func (s *Service) networkKey(tenant string, from netip.Addr) []byte {
+	return s.limitKey(tenant, "network\x00"+Network(from).String())
 }
 
 // ViewChallenge is what a browser that was let in may know now. If the upstream

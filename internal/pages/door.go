@@ -14,12 +14,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kosmoscope/kosmoscope/internal/federation"
 	"github.com/kosmoscope/kosmoscope/internal/proof"
 )
 
 // CookieName is the cookie that lets a browser in. Only the one page that it
 // belongs to, /v/{id} or /c/{id}, gets it.
-const CookieName = "kosmoscope_browser"
+const CookieName = federation.BrowserCookie
 
 const (
 	maxForm      = 4 << 10 // bytes of a form; ours have about 200

@@ -64,12 +64,7 @@ type cibaStarted struct {
 //	   │ token ────▶ tokens, once; or access_denied, expired_token
 func (p *Provider) backchannel(w http.ResponseWriter, r *http.Request) {
 	tenant := r.PathValue("tenant")
-	err := backForm(r)
-	if err != nil {
-		p.failBack(w, r, err)
-		return
-	}
-	client, err := p.authenticate(r, tenant)
+	client, err := p.caller(r, tenant)
 	if err != nil {
 		p.failBack(w, r, err)
 		return

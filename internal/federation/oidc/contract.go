@@ -90,7 +90,7 @@ type Options struct {
 }
 
 // Prefix is below what all of door B is; a tenant's part is Prefix + tenant.
-const Prefix = "/federation/"
+const Prefix = federation.Prefix
 
 // request is an authorization request that was checked, as far as the answer needs
 // it: it travels as Ask.State.

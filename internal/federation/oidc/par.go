@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kosmoscope/kosmoscope/internal/federation"
+	"github.com/kosmoscope/kosmoscope/internal/journey"
 	"github.com/kosmoscope/kosmoscope/internal/proof"
 )
 
@@ -104,7 +105,7 @@ const (
 )
 
 func (p *Provider) roomToPush(tx federation.Tx, r *http.Request, tenant string, now time.Time) error {
-	key := tokenHash(limitPushes + "\x00" + federation.Network(p.Core.Browser(r).From).String())
+	key := tokenHash(limitPushes + "\x00" + journey.Network(p.Core.Browser(r).From).String())
 	n, err := tx.Hits(tenant, limitPushes, key, now.Add(-pushesPer))
 	if err != nil {
 		return err

@@ -40,12 +40,7 @@ const (
 // token is the token endpoint (RFC 6749 3.2, OpenID Connect Core 3.1.3).
 func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 	tenant := r.PathValue("tenant")
-	err := backForm(r)
-	if err != nil {
-		p.failBack(w, r, err)
-		return
-	}
-	client, err := p.authenticate(r, tenant)
+	client, err := p.caller(r, tenant)
 	if err != nil {
 		p.failBack(w, r, err)
 		return
@@ -106,6 +101,14 @@ func backForm(r *http.Request) error {
 	}
 	r.PostForm = form
 	return nil
+}
+
+// caller reads the form of a call on the back channel and says which client made it.
+func (p *Provider) caller(r *http.Request, tenant string) (*federation.Client, error) {
+	if err := backForm(r); err != nil {
+		return nil, err
+	}
+	return p.authenticate(r, tenant)
 }
 
 // redeemCode is the authorization_code grant. Modelled on what the conformance

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/kosmoscope/kosmoscope/internal/hooks"
+	"github.com/kosmoscope/kosmoscope/internal/journey"
 	"github.com/kosmoscope/kosmoscope/internal/proof"
 )
 
@@ -65,18 +66,12 @@ func (d *door) stranger(tenant, identifier string, from netip.Addr) stranger {
 	return who
 }
 
-// networkOf is what the journey counts as one network, too: 256 addresses of IPv4, what
-// one customer of a provider usually has of IPv6. "" if there is no address.
+// networkOf is what the journey counts as one network, too; "" if there is no address.
 func networkOf(a netip.Addr) string {
-	bits := 24
-	if a = a.Unmap(); a.Is6() {
-		bits = 56
+	if n := journey.Network(a); n.IsValid() {
+		return n.String()
 	}
-	p, err := a.WithZone("").Prefix(bits)
-	if err != nil {
-		return ""
-	}
-	return p.String()
+	return ""
 }
 
 // fold is how 1Kosmos knows users: without regard to the case of ASCII letters.
