@@ -27,10 +27,6 @@ type Ask struct {
 	Fresh  bool           `json:"f,omitempty"` // no session will do (prompt=login, ForceAuthn)
 	Silent bool           `json:"q,omitempty"` // nothing may be shown (prompt=none, IsPassive)
 
-	// Expected is compared with the document; only from a back channel that
-	// authenticated the client.
-	Expected proof.Expected `json:"x,omitzero"`
-
 	// State is the protocol's own: what it needs to finish. Small: all of the Ask
 	// travels in a cookie.
 	State json.RawMessage `json:"z,omitempty"`

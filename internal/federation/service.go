@@ -267,7 +267,7 @@ func (s *Service) sendProofing(ctx context.Context, b Browser, a Ask) (Step, err
 	}
 	caller := s.caller(a.Client)
 	started, err := s.Journey.Start(ctx, caller, journey.StartRequest{
-		Liveness: caller.Liveness[0], CallbackURL: s.callback(a.Tenant), Request: proof.Request{Expected: a.Expected},
+		Liveness: caller.Liveness[0], CallbackURL: s.callback(a.Tenant),
 	})
 	if err != nil {
 		return Step{}, outward(err)

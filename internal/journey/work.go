@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/google/uuid"
 
@@ -471,35 +470,6 @@ func owed(handler func(context.Context, proof.Job) (time.Time, error)) func(cont
 // field that the caller named and the document does not have is a mismatch.
 func expected(e proof.Expected, c proof.Claims) bool {
 	return (e.BirthDate == "" || e.BirthDate == c.BirthDate) &&
-		(e.FamilyName == "" || sameName(e.FamilyName, c.FamilyName)) &&
-		(e.GivenName == "" || givenNameWithin(e.GivenName, c.GivenName))
-}
-
-func sameName(a, b string) bool {
-	a, b = fold(a), fold(b)
-	return a != "" && a == b
-}
-
-// givenNameWithin accepts a caller that knows only some of the given names on the
-// document ("Anna" for ANNA MARIA), in order from the first.
-func givenNameWithin(want, has string) bool {
-	w, h := strings.Fields(fold(want)), strings.Fields(fold(has))
-	return len(w) > 0 && len(w) <= len(h) && slices.Equal(w, h[:len(w)])
-}
-
-// fold writes a name as a machine-readable zone would: upper case, transliterated
-// as ICAO 9303 part 3 section 6 recommends, punctuation dropped, hyphens as spaces.
-func fold(name string) string {
-	var b strings.Builder
-	for _, r := range strings.ToUpper(name) {
-		switch {
-		case transliteration[r] != "":
-			b.WriteString(transliteration[r])
-		case r == '-' || unicode.IsSpace(r):
-			b.WriteByte(' ')
-		case unicode.IsLetter(r):
-			b.WriteRune(r)
-		}
-	}
-	return strings.Join(strings.Fields(b.String()), " ")
+		(e.FamilyName == "" || proof.SameName(e.FamilyName, c.FamilyName)) &&
+		(e.GivenName == "" || proof.GivenNameWithin(e.GivenName, c.GivenName))
 }

@@ -4,9 +4,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
-
-	"golang.org/x/text/unicode/norm"
 
 	"github.com/kosmoscope/kosmoscope/internal/federation"
 	"github.com/kosmoscope/kosmoscope/internal/proof"
@@ -86,12 +83,6 @@ func oktaClaims(asked claimsRequest, a *federation.Answer) any {
 	return nil
 }
 
-// expectedOf is what a document has to say for the proofing to count at all. That is
-// nothing, although Okta says what it believes: a document that says otherwise is an
-// answer, FAILED with the names of the claims, and not a proofing that failed, of which
-// Okta would learn no more than access_denied. Nor would Ask.Expected know fuzzy.
-func expectedOf(claimsRequest) proof.Expected { return proof.Expected{} }
-
 // oktaVerdict compares. claims holds nothing but names that Okta knows, for it refuses
 // an answer with others.
 func oktaVerdict(asked map[string]wish, a *federation.Answer) (claims map[string]any, level string) {
@@ -122,22 +113,22 @@ func oktaVerdict(asked map[string]wish, a *federation.Answer) (claims map[string
 // oktaCompared has a rule for each claim that a document can answer.
 var oktaCompared = map[string]func(want string, fuzzy bool, asked map[string]wish, c proof.Claims) bool{
 	"family_name": func(want string, fuzzy bool, _ map[string]wish, c proof.Claims) bool {
-		return sameWords(folded(want), folded(c.FamilyName), fuzzy)
+		return sameWords(proof.NameWords(want), proof.NameWords(c.FamilyName), fuzzy)
 	},
 	"given_name": func(want string, fuzzy bool, asked map[string]wish, c proof.Claims) bool {
-		w, has := folded(want), folded(c.GivenName)
+		w, has := proof.NameWords(want), proof.NameWords(c.GivenName)
 		if sameWords(w, has, fuzzy) || fuzzy && begins(has, w) {
 			return true
 		}
 		// With a middle name the two together are what the document has.
 		return slices.ContainsFunc(texts(asked["middle_name"].values), func(m string) bool {
-			return sameWords(append(slices.Clone(w), folded(m)...), has, false)
+			return sameWords(append(slices.Clone(w), proof.NameWords(m)...), has, false)
 		})
 	},
 	"middle_name": func(want string, fuzzy bool, asked map[string]wish, c proof.Claims) bool {
-		m, has := folded(want), folded(c.GivenName)
+		m, has := proof.NameWords(want), proof.NameWords(c.GivenName)
 		return slices.ContainsFunc(texts(asked["given_name"].values), func(given string) bool {
-			g := folded(given)
+			g := proof.NameWords(given)
 			if !begins(has, g) {
 				return false
 			}
@@ -189,41 +180,3 @@ func initials(m, has []string) bool {
 var digraphs = strings.NewReplacer("AE", "A", "OE", "O", "UE", "U", "AA", "A")
 
 func loose(words []string) string { return digraphs.Replace(strings.Join(words, "")) }
-
-// expanded are the letters that become two, and those that no decomposition leads to.
-var expanded = map[rune]string{
-	'Ä': "AE", 'Å': "AA", 'Æ': "AE", 'Ö': "OE", 'Ø': "OE", 'Œ': "OE", 'Ü': "UE", 'ß': "SS", 'ẞ': "SS", 'Þ': "TH", 'Ĳ': "IJ",
-	'Đ': "D", 'Ð': "D", 'Ħ': "H", 'Ł': "L", 'Ŋ': "N", 'Ŧ': "T",
-}
-
-// maxName bounds what is compared, in bytes; longer ones are the same as nothing.
-const maxName = 512
-
-// folded is the words of a name as the rule has them.
-func folded(name string) []string {
-	if len(name) > maxName {
-		return nil
-	}
-	var b strings.Builder
-	latin := true // the last letter is a Latin one, whose marks do not count
-	for _, r := range norm.NFC.String(strings.ToUpper(norm.NFC.String(name))) {
-		switch {
-		case expanded[r] != "":
-			b.WriteString(expanded[r])
-			latin = true
-		case r == '-' || r == '‐' || r == '‑' || r == '–' || r == '<' || unicode.IsSpace(r):
-			b.WriteByte(' ')
-		default:
-			for _, d := range norm.NFKD.String(string(r)) {
-				switch {
-				case unicode.IsLetter(d):
-					latin = unicode.Is(unicode.Latin, d)
-					b.WriteRune(d)
-				case unicode.IsDigit(d) || unicode.Is(unicode.M, d) && !latin:
-					b.WriteRune(d)
-				}
-			}
-		}
-	}
-	return strings.Fields(b.String())
-}

@@ -218,9 +218,6 @@ func (p *Provider) check(ctx context.Context, c *federation.Client, q request, v
 	if err := acrOf(&a, c, asked, values.Get("acr_values"), claims, trusted); err != nil {
 		return a, err
 	}
-	if trusted && c.Profile == federation.ProfileOkta {
-		a.Expected = expectedOf(claims)
-	}
 	if err := p.hints(ctx, &a, &q, values, claims.sub()); err != nil {
 		return a, err
 	}
