@@ -32,6 +32,8 @@ type Keys interface {
 	List(ctx context.Context, tenant string) ([]keys.Info, error)
 	// Rotate writes its own audit record. Somebody else was faster: proof.ErrStale.
 	Rotate(ctx context.Context, tenant, use, actor string) error
+	// Withdraw as Rotate; a key that is not there is proof.ErrNotFound.
+	Withdraw(ctx context.Context, tenant, id, actor string) error
 }
 
 func (c *Console) serveFederation(routes map[string]apiCall) {
@@ -48,6 +50,7 @@ func (c *Console) serveFederation(routes map[string]apiCall) {
 		"POST clients/{client}/secrets/{secret}": operator(c.secretEnd),
 		"GET keys":                               c.keys,
 		"POST keys/rotate":                       operator(c.keysRotate),
+		"POST keys/withdraw":                     operator(c.keyWithdraw),
 	} {
 		method, path, _ := strings.Cut(pattern, " ")
 		routes[method+" t/{tenant}/"+path] = c.tenant(c.doorB(call))

@@ -414,4 +414,12 @@ func TestKeys(t *testing.T) {
 	if got := of(keys(b.do("GET", "/console/api/t/acme/keys", "")), "saml", "active"); len(got) != 1 || got[0] != of(before, "saml", "active")[0] {
 		t.Error("keys of another use were rotated")
 	}
+	// One that leaked goes at once.
+	withdraw := call(t, map[string]any{"kid": now[0]})
+	viewer.expect(viewer.do("POST", "/console/api/t/acme/keys/withdraw", withdraw), http.StatusForbidden, "not_allowed")
+	if list := keys(b.do("POST", "/console/api/t/acme/keys/withdraw", withdraw)); !slices.Contains(of(list, "oidc", "retired"), now[0]) || len(of(list, "oidc", "active")) != 2 {
+		t.Errorf("after: %+v", list)
+	}
+	b.expect(b.do("POST", "/console/api/t/acme/keys/withdraw", withdraw), http.StatusConflict, "stale")
+	b.expect(b.do("POST", "/console/api/t/acme/keys/withdraw", `{"kid":"no-such-key"}`), http.StatusNotFound)
 }

@@ -47,6 +47,18 @@ func (c *Console) keysRotate(w http.ResponseWriter, r *http.Request, _ *Session)
 	return c.showKeys(w, r)
 }
 
+// keyWithdraw takes one key out of use at once.
+func (c *Console) keyWithdraw(w http.ResponseWriter, r *http.Request, _ *Session) error {
+	var kid string
+	if err := decode(w, r, field{name: "kid", into: &kid}); err != nil {
+		return err
+	}
+	if err := c.o.Federation.Keys.Withdraw(r.Context(), r.PathValue("tenant"), kid, actorOperator); err != nil {
+		return stale(err, "the key changed meanwhile")
+	}
+	return c.showKeys(w, r)
+}
+
 func (c *Console) signing(ctx context.Context, tenant, use string) (ids []string, err error) {
 	all, err := c.o.Federation.Keys.List(ctx, tenant)
 	for _, k := range all {
