@@ -40,6 +40,7 @@ type accept struct {
 	Late      times   `json:"sent_late"` // behind their time, which is in the latency; in the open loop
 	times
 	Cores   float64 `json:"cores"`           // of the bridge
+	CPU     float64 `json:"cpu_us_an_event"` // of the bridge, with all that it does beside
 	Waiting int64   `json:"waiting_at_end"`  // stored, and not evaluated yet when it was stopped
 	Stored  int64   `json:"events_in_store"` // of both loops
 	First   string  `json:"first_error,omitempty"`
@@ -157,6 +158,7 @@ func (o *options) send(ctx context.Context, b *bridge, rate int, duration time.D
 	f.PerSecond = float64(f.Requests*eventsEach) / max(last.Sub(from), duration).Seconds()
 	after, err := b.cpu()
 	f.Cores = (after - cpu).Seconds() / time.Since(from).Seconds()
+	f.CPU = float64((after - cpu).Microseconds()) / float64(max(f.Requests*eventsEach, 1))
 	return f, err
 }
 

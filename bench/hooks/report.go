@@ -22,10 +22,10 @@ func (m *measured) print(out io.Writer) {
 		}
 		w.Flush()
 	}
-	table("events/s\tdue\tp50 ms\tp99\tmax\tsent late p99\tcores\terrors\tof\t  what", len(m.Accept), func(w io.Writer, i int) {
+	table("events/s\tdue\tp50 ms\tp99\tmax\tsent late p99\tcores\tCPU us each\terrors\tof\t  what", len(m.Accept), func(w io.Writer, i int) {
 		a := m.Accept[i]
-		fmt.Fprintf(w, "%.0f\t%d\t%.1f\t%.1f\t%.1f\t%.1f\t%.2f\t%d\t%d\t  %s, %s loop\n",
-			a.PerSecond, a.Rate, a.P50, a.P99, a.Max, a.Late.P99, a.Cores, a.Errors, a.Requests+a.Errors, a.Store, a.Loop)
+		fmt.Fprintf(w, "%.0f\t%d\t%.1f\t%.1f\t%.1f\t%.1f\t%.2f\t%.0f\t%d\t%d\t  %s, %s loop\n",
+			a.PerSecond, a.Rate, a.P50, a.P99, a.Max, a.Late.P99, a.Cores, a.CPU, a.Errors, a.Requests+a.Errors, a.Store, a.Loop)
 	})
 	for _, a := range m.Accept {
 		if a.First != "" {

@@ -24,6 +24,7 @@ func (b *bridge) hooked(vault journey.Vault, mail map[string]hooks.Messages) (er
 	retention := time.Duration(0)
 	o := hooks.Options{
 		Store: b.store, Vault: vault, Journey: b.journey, Callers: b.caller, PublicURL: b.cfg.PublicURL, Wake: b.runner.Wake, Logger: b.log,
+		Unreachable: jobs.Unreachable,
 	}
 	for i := range b.cfg.Tenants {
 		t := &b.cfg.Tenants[i]
@@ -47,7 +48,11 @@ func (b *bridge) hooked(vault journey.Vault, mail map[string]hooks.Messages) (er
 		return err
 	}
 	for kind, handler := range b.hooks.Handlers() {
-		b.runner.HandleAs(kind, handler, jobs.Kind{Priority: priorities[kind]})
+		k := jobs.Kind{Priority: priorities[kind]}
+		if kind == hooks.JobWork {
+			k.Lane = jobs.Lane{Of: b.hooks.LaneOf}
+		}
+		b.runner.HandleAs(kind, handler, k)
 	}
 	for kind, handler := range b.deliveries.Handlers() {
 		k := jobs.Kind{Priority: priorities[kind]}

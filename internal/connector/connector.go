@@ -114,39 +114,15 @@ func New(o Options) (http.Handler, error) {
 // call is one request on its way through the door.
 type call struct {
 	*door
-	w      http.ResponseWriter
-	r      *http.Request
-	id     string
-	caller proof.Caller
-
-	status int          // for the log
-	reason proof.Reason // for the log
+	*Access
+	w http.ResponseWriter
+	r *http.Request
 }
 
-// page gives a request its id and writes the access log. Nothing personal gets
-// there: neither bodies nor session links nor credentials.
 func (d *door) page(serve func(*call)) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		begin := d.Now()
-		c := &call{door: d, w: w, r: r}
-		if id, err := uuid.NewV7(); err == nil {
-			c.id = id.String()
-		}
-		h := w.Header()
-		h.Set("X-Request-Id", c.id)
-		h.Set("Cache-Control", "no-store")
-		h.Set("X-Content-Type-Options", "nosniff")
-		serve(c)
-		level := slog.LevelDebug
-		switch {
-		case c.status >= 500:
-			level = slog.LevelError
-		case c.status >= 400:
-			level = slog.LevelInfo
-		}
-		d.Logger.Log(r.Context(), level, "door A", "method", r.Method, "pattern", r.Pattern, "status", c.status, "reason", c.reason,
-			"tenant", c.caller.Tenant, "caller", c.caller.ID, "request_id", c.id, "took", d.Now().Sub(begin))
-	}
+	return Logged("door A", d.Logger, d.Now, func(w http.ResponseWriter, r *http.Request, a *Access) {
+		serve(&call{door: d, Access: a, w: w, r: r})
+	})
 }
 
 // get serves fixed bytes.
@@ -180,7 +156,7 @@ func (d *door) node(serve func(context.Context, *call, *reader) (any, error)) ht
 			c.refuse(proof.Invalid("", "the body could not be read"))
 			return
 		}
-		if c.caller, err = d.Callers.Authenticate(c.r, body); err != nil {
+		if c.Caller, err = d.Callers.Authenticate(c.r, body); err != nil {
 			c.refuse(err)
 			return
 		}
@@ -213,7 +189,7 @@ func (d *door) start(ctx context.Context, c *call, in *reader) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := d.Proofing.Start(ctx, c.caller, r)
+	s, err := d.Proofing.Start(ctx, c.Caller, r)
 	if err != nil {
 		return nil, err
 	}
@@ -229,7 +205,7 @@ func (d *door) result(ctx context.Context, c *call, in *reader) (any, error) {
 	}
 	v, err := lookUp(ctx, c, id, user, d.Proofing.Result)
 	if proof.CodeOf(err) == proof.CodeNotFound {
-		c.reason = proof.ReasonUnknownSession
+		c.Reason = proof.ReasonUnknownSession
 		return unknownSession(), nil
 	}
 	if err != nil {
@@ -243,11 +219,11 @@ func (d *door) stepUp(ctx context.Context, c *call, in *reader) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := d.Proofing.StartChallenge(ctx, c.caller, r)
+	s, err := d.Proofing.StartChallenge(ctx, c.Caller, r)
 	if err != nil {
 		return nil, err
 	}
-	c.reason = s.Refused
+	c.Reason = s.Refused
 	return stepUpOf(s), nil
 }
 
@@ -261,7 +237,7 @@ func (d *door) stepUpResult(ctx context.Context, c *call, in *reader) (any, erro
 		return d.Proofing.ChallengeResult(ctx, who, id, user, decision)
 	})
 	if proof.CodeOf(err) == proof.CodeNotFound {
-		c.reason = proof.ReasonUnknownChallenge
+		c.Reason = proof.ReasonUnknownChallenge
 		return unknownChallenge(), nil
 	}
 	if err != nil {
@@ -278,7 +254,7 @@ func lookUp[T any](ctx context.Context, c *call, id, user string, ask func(conte
 		var none T
 		return none, proof.ErrNotFound
 	}
-	return ask(ctx, c.caller, id, user)
+	return ask(ctx, c.Caller, id, user)
 }
 
 func (c *call) method(allow string) {
@@ -287,7 +263,7 @@ func (c *call) method(allow string) {
 }
 
 func (c *call) send(status int, contentType string, body []byte) {
-	c.status = status
+	c.Status = status
 	c.w.Header().Set("Content-Type", contentType)
 	c.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	c.w.WriteHeader(status)

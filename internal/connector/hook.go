@@ -78,10 +78,9 @@ func ReadPostRegistration(body []byte) (PostRegistration, error) {
 
 const maxEmail = 320 // bytes; RFC 3696, erratum 1690, says 254
 
-// Refuse answers a request of another door with an error just as this door does, and says
-// for the log how. id is that of the request, as in X-Request-Id.
-func Refuse(w http.ResponseWriter, r *http.Request, id string, log *slog.Logger, err error) (status int, reason proof.Reason) {
-	c := &call{door: &door{Options{Logger: log}}, w: w, r: r, id: id}
+// Refuse answers a request of another door with an error just as this door does, and notes
+// for the log how.
+func Refuse(w http.ResponseWriter, r *http.Request, a *Access, log *slog.Logger, err error) {
+	c := &call{door: &door{Options{Logger: log}}, Access: a, w: w, r: r}
 	c.refuse(err)
-	return c.status, c.reason
 }

@@ -35,7 +35,7 @@ func (c *call) refuse(err error) {
 	}
 	status := e.Code.HTTPStatus()
 	if status >= 500 {
-		c.Logger.ErrorContext(c.r.Context(), "a call failed", "error", err, "request_id", c.id)
+		c.Logger.ErrorContext(c.r.Context(), "a call failed", "error", err, "request_id", c.ID)
 	}
 	c.fail(status, e)
 }
@@ -43,12 +43,12 @@ func (c *call) refuse(err error) {
 func (c *call) fail(status int, e *proof.Error) {
 	p := problem{
 		Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: e.Message,
-		Instance: "urn:uuid:" + c.id, Reason: e.Reason, Field: e.Field,
+		Instance: "urn:uuid:" + c.ID, Reason: e.Reason, Field: e.Field,
 	}
 	if p.Reason == "" {
 		p.Reason = proof.ReasonOf(e)
 	}
-	c.reason = p.Reason
+	c.Reason = p.Reason
 	h := c.w.Header()
 	if status == http.StatusUnauthorized {
 		h.Set("WWW-Authenticate", `Bearer realm="kosmoscope"`)

@@ -60,7 +60,7 @@ func (d *door) evaluate(ctx context.Context, c *call, in *reader) (any, error) {
 	if d.Risk == nil {
 		return nil, noRisk()
 	}
-	a, err := d.Risk.Evaluate(ctx, c.caller, r)
+	a, err := d.Risk.Evaluate(ctx, c.Caller, r)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +83,7 @@ func (d *door) outcome(ctx context.Context, c *call, in *reader) (any, error) {
 		return d.Risk.End(ctx, who, id, user, outcome)
 	})
 	if proof.CodeOf(err) == proof.CodeNotFound {
-		c.reason = proof.ReasonUnknownDecision
+		c.Reason = proof.ReasonUnknownDecision
 		return outcomeAnswer{Why: ptr(string(proof.ReasonUnknownDecision))}, nil
 	}
 	if err != nil {

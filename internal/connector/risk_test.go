@@ -328,6 +328,7 @@ func TestOutcomeAnswers(t *testing.T) {
 		"failure":       {DecisionID: mineID, Outcome: "failure", Why: decide.WhyFailed},
 		"ended":         {DecisionID: mineID, Outcome: "match", Learned: true, Why: decide.WhyEnded},
 		"too_late":      {DecisionID: mineID, Why: decide.WhyTooLate},
+		"before_login":  {DecisionID: mineID, Why: decide.WhyNobody},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := &weigher{ended: e}

@@ -332,7 +332,11 @@ func (d *deed) writeAudit(ctx context.Context) (done, error) {
 	}); err != nil {
 		return done{}, err
 	}
-	return done{state: WorkDone, note: "entry " + d.action.Type}, p.AuditEvent(ctx, entry)
+	err := p.AuditEvent(ctx, entry)
+	if unsent(err) {
+		d.work.Begun = time.Time{} // nobody has to look for it
+	}
+	return done{state: WorkDone, note: "entry " + d.action.Type}, err
 }
 
 // maxAuditPages bounds the look for one entry.
@@ -341,7 +345,7 @@ const maxAuditPages = 5
 // written looks whether the entry of the work is in Descope's trail.
 func (d *deed) written(ctx context.Context, begun time.Time) (bool, error) {
 	for page := range maxAuditPages {
-		list, more, err := d.tenant.Project.AuditSince(ctx, begun.Add(-time.Minute), d.Now().Add(time.Minute), page)
+		list, more, err := d.tenant.Project.AuditSince(ctx, begun.Add(-time.Minute), begun.Add(auditLooks), page)
 		if err != nil {
 			return false, err
 		}

@@ -42,13 +42,14 @@ type Tx interface {
 	// InsertEvents stores those whose Hash the tenant does not have yet; how many. Thousands
 	// of events a second go through here: few statements, whatever the number of events.
 	InsertEvents(tenant string, events []*Event) (fresh int, err error)
-	WaitingEvents(tenant string, limit int) ([]*Event, error) // in the order of receipt
+	// WaitingEvents are in the order of receipt, without Hash, Lookups and Sealed.
+	WaitingEvents(tenant string, limit int) ([]*Event, error)
+	EventContents(tenant string, ids []string) (sealed map[string][]byte, err error) // those that have any
 	// EventsEvaluated moves waiting events to done, in one statement.
 	EventsEvaluated(tenant string, ids []string, rules int64) error
 	ParkEvent(tenant, id string, r proof.Reason) error
 	Event(tenant, id string) (*Event, error)
 	Events(q EventQuery) ([]*Event, error)                               // newest first
-	NewestEvent(tenant string, s Source) (occurred time.Time, err error) // zero: none
 	ReplayEvent(tenant, id string) error                                 // parked -> waiting
 	ForgetEvents(tenant string, lookup []byte) (int, error)              // drops Sealed and Lookups of what is about them
 	PurgeEvents(tenant string, before time.Time, limit int) (int, error) // done ones; hashes stay as long again

@@ -58,18 +58,21 @@ type evaluated struct {
 // fails is tried again for each event alone.
 func (s *Service) bite(ctx context.Context, t *Tenant, apart bool) (int, error) {
 	var waiting []*Event
-	var rules *Rules
-	if err := s.Store.ViewHooks(ctx, func(tx Tx) (err error) {
+	var compiled *Compiled
+	err := s.Store.ViewHooks(ctx, func(tx Tx) (err error) {
 		if waiting, err = tx.WaitingEvents(t.ID, pumpBite); err != nil || len(waiting) == 0 {
 			return err
 		}
-		rules, err = inForce(tx, t.ID)
-		return err
-	}); err != nil || len(waiting) == 0 {
-		return 0, err
-	}
-	compiled, err := s.compile(t.ID, rules)
-	if err != nil {
+		rules, err := inForce(tx, t.ID)
+		if err != nil {
+			return err
+		}
+		if compiled, err = s.compile(t.ID, rules); err != nil {
+			return err
+		}
+		return readHeard(tx, t.ID, compiled, waiting)
+	})
+	if err != nil || len(waiting) == 0 {
 		return 0, err
 	}
 	list := make([]*evaluated, len(waiting))
@@ -86,6 +89,27 @@ func (s *Service) bite(ctx context.Context, t *Tenant, apart bool) (int, error) 
 		}
 	}
 	return len(waiting), nil
+}
+
+// readHeard reads the content of those events about which a rule may do something.
+func readHeard(tx Tx, tenant string, c *Compiled, waiting []*Event) error {
+	var heard []string
+	for _, e := range waiting {
+		if c.listens(e.Action) {
+			heard = append(heard, e.ID)
+		}
+	}
+	if len(heard) == 0 {
+		return nil
+	}
+	sealed, err := tx.EventContents(tenant, heard)
+	if err != nil {
+		return err
+	}
+	for _, e := range waiting {
+		e.Sealed = sealed[e.ID]
+	}
+	return nil
 }
 
 // alone moves one event on, or parks it if that fails. An error says that it is the store,

@@ -43,7 +43,10 @@ type Options struct {
 	PublicURL string // our own origin, no trailing slash
 	Now       func() time.Time
 	Wake      func() // called after a commit that queued a job due now; may be nil
-	Logger    *slog.Logger
+	// Unreachable is told, with the context of the job, that the outside gave no answer that
+	// says what came of an action, which is parked: jobs.Unreachable. May be nil.
+	Unreachable func(ctx context.Context)
+	Logger      *slog.Logger
 }
 
 // Service carries out the use cases of door C. It is safe for concurrent use.
@@ -69,6 +72,9 @@ func New(o Options) (*Service, error) {
 	}
 	if o.Wake == nil {
 		o.Wake = func() {}
+	}
+	if o.Unreachable == nil {
+		o.Unreachable = func(context.Context) {}
 	}
 	if o.Callers == nil {
 		o.Callers = func(string, string) (proof.Caller, bool) { return proof.Caller{}, false }

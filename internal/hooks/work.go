@@ -131,6 +131,7 @@ func (s *Service) stumbled(ctx context.Context, w *Work, cause error) error {
 		return s.settle(ctx, w, failed(reasonOf(cause)))
 	case begun && !unsent(cause):
 		// Also when the shutdown cut it short: it may have been done.
+		s.Unreachable(ctx)
 		return s.settle(context.WithoutCancel(ctx), w, done{state: WorkParked, reason: ReasonOutcomeUnknown})
 	case ctx.Err() != nil:
 		return cause
@@ -138,7 +139,9 @@ func (s *Service) stumbled(ctx context.Context, w *Work, cause error) error {
 		return s.settle(ctx, w, failed(reasonOf(cause)))
 	}
 	if err := s.change(ctx, w, func(_ Tx, w *Work) error {
-		w.Begun = time.Time{}
+		if w.Effect == Unknown {
+			w.Begun = time.Time{}
+		}
 		w.Tries++
 		w.Reason = reasonOf(cause)
 		return nil

@@ -291,6 +291,7 @@ func TestErrors(t *testing.T) {
 	refused := &proof.Error{Code: proof.CodeUpstream, Reason: proof.ReasonDescopeRefused}
 	idempotent := hooks.Action{Do: hooks.RevokeSessions}
 	unknown := hooks.Action{Do: hooks.StartVerification, Deliver: "flow", Flow: "f"}
+	readback := hooks.Action{Do: hooks.WriteAudit, Type: "X"}
 	for _, tc := range []struct {
 		name   string
 		do     hooks.Action
@@ -309,6 +310,10 @@ func TestErrors(t *testing.T) {
 		{"unknown, no connection", unknown, dial, hooks.WorkWaiting, proof.ReasonDescopeUnavailable, 2, hooks.WorkDone},
 		{"unknown, limited", unknown, limited, hooks.WorkWaiting, proof.ReasonRateLimited, 2, hooks.WorkDone},
 		{"unknown, refused", unknown, refused, hooks.WorkFailed, proof.ReasonDescopeRefused, 1, hooks.WorkFailed},
+		{"readback, unavailable", readback, unavailable, hooks.WorkWaiting, proof.ReasonDescopeUnavailable, 1, hooks.WorkWaiting},
+		{"readback, no connection", readback, dial, hooks.WorkWaiting, proof.ReasonDescopeUnavailable, 2, hooks.WorkDone},
+		{"readback, limited", readback, limited, hooks.WorkWaiting, proof.ReasonRateLimited, 2, hooks.WorkDone},
+		{"readback, refused", readback, refused, hooks.WorkFailed, proof.ReasonDescopeRefused, 1, hooks.WorkFailed},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -328,6 +333,72 @@ func TestErrors(t *testing.T) {
 				t.Errorf("%d verifications were started", len(w.journey.asked))
 			}
 		})
+	}
+}
+
+// The entry was written, and the answer said otherwise, or was lost: it is looked for, and
+// for as long as it may still come into the trail nothing is written again.
+func TestEntryIsLookedFor(t *testing.T) {
+	t.Parallel()
+	for name, there := range map[string]bool{"there": true, "not there": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newStage(t)
+			w.publish(rule("LoginFailed", hooks.Action{Do: hooks.WriteAudit, Type: "X"}))
+			w.project.err = &proof.Error{Code: proof.CodeUnavailable, Reason: proof.ReasonDescopeUnavailable, Temporary: true}
+			w.accept(told("LoginFailed", w.clock(), "ada"))
+			w.run()
+			w.project.err = nil
+			for range 3 {
+				w.later(time.Minute)
+				w.run()
+			}
+			w.want(hooks.WorkWaiting, proof.ReasonDescopeUnavailable)
+			calls := 2
+			if there {
+				calls = 1
+				w.project.trail = []hooks.Told{{Action: "X", Content: hooks.Content{Data: map[string]any{"work": w.only().ID}}}}
+			}
+			w.later(5 * time.Minute)
+			w.run()
+			w.want(hooks.WorkDone, "")
+			if len(w.project.log) != calls {
+				t.Errorf("%d calls, want %d: %v", len(w.project.log), calls, w.project.log)
+			}
+		})
+	}
+}
+
+// Who outside is called says the lane: what needs nobody has none.
+func TestLaneOf(t *testing.T) {
+	t.Parallel()
+	for lane, actions := range map[string][]hooks.Action{
+		"descope " + tenant: {
+			{Do: hooks.RevokeSessions}, {Do: hooks.WriteAttributes, Attributes: map[string]string{"a": `"b"`}}, {Do: hooks.WriteAudit, Type: "X"}, {Do: hooks.WriteStatus, Status: "enabled"},
+			{Do: hooks.StartVerification, Deliver: "flow", Flow: "f"},
+		},
+		"1kosmos " + tenant: {{Do: hooks.StartVerification, Deliver: "message"}, {Do: hooks.StartChallenge, Deliver: "message"}},
+		"":                  {{Do: hooks.Notify}, {Do: hooks.Erase}, {Do: hooks.StartVerification, Deliver: "none"}},
+	} {
+		for _, a := range actions {
+			t.Run(a.Do+" "+a.Deliver, func(t *testing.T) {
+				t.Parallel()
+				w := newStage(t)
+				w.publish(rule("LoginFailed", a))
+				w.accept(told("LoginFailed", w.clock(), "ada@example.org"))
+				pump, _ := w.claim(hooks.JobPump)
+				if got := w.LaneOf(t.Context(), *pump); got != "" {
+					t.Errorf("the pump is in the lane %q", got)
+				}
+				if _, err := w.Pump(t.Context(), *pump); err != nil {
+					t.Fatal(err)
+				}
+				_, work := w.claim(hooks.JobWork)
+				if got := w.LaneOf(t.Context(), *work); got != lane {
+					t.Errorf("the lane is %q, want %q", got, lane)
+				}
+			})
+		}
 	}
 }
 

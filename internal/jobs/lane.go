@@ -111,7 +111,7 @@ func (ls *lanes) enter(name string, now time.Time) (again time.Time, ok bool) {
 	}
 	earliest := now
 	switch {
-	case now.Before(l.closed):
+	case now.Before(l.closed) && l.closed.Sub(now) <= ls.MaxPause: // further off: the clock was set back
 		earliest = l.closed
 	case l.trial, l.running >= ls.AtOnce:
 	default:

@@ -171,6 +171,47 @@ func TestBreakerCountsOnlySilence(t *testing.T) {
 	})
 }
 
+// A lane that was closed before the clock was set back is tried all the same.
+func TestLaneAndClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue()
+		var mu sync.Mutex
+		back := time.Duration(0)
+		now := func() time.Time {
+			mu.Lock()
+			defer mu.Unlock()
+			return time.Now().Add(-back)
+		}
+		r := jobs.New(q, jobs.Options{Workers: 2, Now: now})
+		down, done := true, 0
+		r.HandleAs("k", func(context.Context, proof.Job) (time.Time, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			if down {
+				return time.Time{}, unreachable
+			}
+			done++
+			return time.Time{}, nil
+		}, jobs.Kind{Lane: jobs.Lane{Of: byKey, Failures: 1, Pause: time.Minute, MaxPause: time.Minute}})
+		q.add(to("x", 0))
+		stop := start(r)
+		defer stop()
+		time.Sleep(time.Second)
+		mu.Lock()
+		back, down = 24*time.Hour, false
+		mu.Unlock()
+		later := to("x", 1)
+		later.RunAt = now()
+		q.add(later)
+		r.Wake()
+		time.Sleep(2 * time.Minute)
+		settle(&mu)
+		if done != 1 {
+			t.Errorf("%d jobs are done after the clock was set back, want the one that came after that", done)
+		}
+	})
+}
+
 // A trial that is cut short by the shutdown, or whose lease is lost, does not keep the
 // lane closed for ever.
 func TestTrialIsLost(t *testing.T) {

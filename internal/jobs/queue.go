@@ -27,11 +27,11 @@ type Claimed struct {
 	proof.Job          // Attempts: claims since it last went well, this one included
 	Priority  Priority // when it was claimed
 	Failures  int      // of those, how many ended in an error that counts, or with the worker's death
-	Owner     string   // who claimed it
-	Fence     int64    // number of this claim; never used twice for one job
+	Owner     string   // of this claim
+	Fence     int64    // how many claims of the job there were, this one included
 }
 
-// Held says how many jobs of a tenant the owner has in hand, and how many more it may
+// Held says how many jobs of a tenant a worker has in hand, and how many more it may
 // get of that tenant.
 type Held struct {
 	Tenant     string
@@ -44,11 +44,18 @@ type DeadLetter struct {
 	DiedAt time.Time
 }
 
-// Queue is where jobs are kept. Every method is one durable transaction. The
-// methods that take a Claimed return ErrLeaseLost unless the job is still held
+// Queue is where jobs are kept. Every method is one transaction, and durable but for
+// this: if the database dies, or fails over, the last of what Claim, Extend, Finish,
+// FinishAll and Reschedule did may be lost, so that a job is claimed again at once while
+// somebody still has it, or runs once more. But what is durable was not done before what
+// was lost: a claim is as durable as anything that was made durable after it. So a handler
+// whose effect must not happen twice first writes down that it begins.
+//
+// The methods that take a Claimed return ErrLeaseLost unless the job is still held
 // under exactly that Owner and Fence.
 type Queue interface {
-	// Claim hands out at most limit jobs that are due at now to owner until now+lease.
+	// Claim hands out at most limit jobs that are due at now to owner until now+lease. The
+	// owner is a new one for each claim: Fence alone may be used again after one was lost.
 	// Jobs whose lease ran out before now are due again, with one more failure on their
 	// account. No job is ever in two hands whose leases both run.
 	//

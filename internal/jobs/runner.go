@@ -49,14 +49,14 @@ type Options struct {
 type Runner struct {
 	queue    Queue
 	o        Options
-	owner    string
 	handlers map[string]registered
 	wake     chan struct{}
 
 	mu     sync.Mutex
 	inHand map[string]*share // by tenant
 	total  int               // jobs claimed and not through with their handlers
-	took   [2]time.Duration  // the longest handler, in this window and the one before
+	pace   time.Duration     // how long handlers take of late
+	took   [2]time.Duration  // the most that was, in this window and the one before
 	since  time.Time         // when this window began
 	room   chan struct{}     // told when a handler is through
 	done   chan over         // jobs to be reported as finished
@@ -104,7 +104,7 @@ func New(queue Queue, o Options) *Runner {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Runner{queue: queue, o: o, owner: rand.Text(), handlers: make(map[string]registered), wake: make(chan struct{}, 1),
+	return &Runner{queue: queue, o: o, handlers: make(map[string]registered), wake: make(chan struct{}, 1),
 		inHand: make(map[string]*share), room: make(chan struct{}, 1), done: make(chan over, finishAtOnce)}
 }
 
@@ -274,7 +274,8 @@ func (r *Runner) through(tenant string) {
 	}
 }
 
-// learn takes note of how long a handler took.
+// learn takes note of how long a handler took. One that had to wait for a processor does
+// not make all of them slow; several in a row do.
 func (r *Runner) learn(took time.Duration) {
 	now := time.Now()
 	r.mu.Lock()
@@ -282,7 +283,8 @@ func (r *Runner) learn(took time.Duration) {
 	if now.Sub(r.since) > window {
 		r.took[0], r.took[1], r.since = 0, r.took[0], now
 	}
-	r.took[0] = max(r.took[0], took, time.Microsecond)
+	r.pace += (took - r.pace) / 8
+	r.took[0] = max(r.took[0], r.pace, time.Microsecond)
 }
 
 // claim returns jobs and until when they are ours.
@@ -290,7 +292,7 @@ func (r *Runner) claim(ctx context.Context, limit int, held []Held) ([]Claimed, 
 	ctx, cancel := context.WithTimeout(ctx, r.o.Lease/2)
 	defer cancel()
 	now := r.o.Now()
-	claimed, err := r.queue.Claim(ctx, r.owner, now, limit, r.o.Lease, held...)
+	claimed, err := r.queue.Claim(ctx, rand.Text(), now, limit, r.o.Lease, held...)
 	return claimed, now.Add(r.o.Lease), err
 }
 

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -628,4 +629,38 @@ func TestHandleTwice(t *testing.T) {
 		}
 	}()
 	r.Handle("k", done)
+}
+
+// A database that died may have forgotten a claim. Then two run at a time, as numbered by
+// the queue, and what one of them reports is not taken for the other's.
+func TestForgottenClaim(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue(proof.Job{ID: "a", Tenant: "t", Kind: "k", RunAt: time.Now()})
+		r := jobs.New(q, jobs.Options{})
+		var runs atomic.Int64
+		r.Handle("k", func(context.Context, proof.Job) (time.Time, error) {
+			switch runs.Add(1) {
+			case 1:
+				q.mu.Lock()
+				forgotten := q.rows["a"]
+				forgotten.c.Owner, forgotten.due = "", time.Now()
+				forgotten.c.Fence--
+				q.mu.Unlock()
+				r.Wake()
+				time.Sleep(time.Second) // and says that it is done, while the second one runs
+			case 2:
+				time.Sleep(2 * time.Second)
+				return time.Time{}, &proof.Error{Code: proof.CodeUpstream, Temporary: true, Message: "no answer"}
+			}
+			return time.Time{}, nil
+		})
+		stop := start(r)
+		time.Sleep(time.Minute)
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		if n := runs.Load(); n != 3 || len(q.rows) > 0 {
+			t.Errorf("%d runs, %d jobs left", n, len(q.rows))
+		}
+	})
 }

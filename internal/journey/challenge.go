@@ -35,10 +35,7 @@ func (s *Service) StartChallenge(ctx context.Context, c proof.Caller, r Challeng
 	if err != nil {
 		return ChallengeStarted{}, fmt.Errorf("encoding the request: %w", err)
 	}
-	id, err := newID()
-	if err != nil {
-		return ChallengeStarted{}, err
-	}
+	id := proof.NewID()
 	now := s.Now()
 	ch := &proof.Challenge{
 		ID: id, Tenant: c.Tenant, Caller: c.ID, Status: proof.ChallengePending,
@@ -150,10 +147,10 @@ func (s *Service) StartChallenge(ctx context.Context, c proof.Caller, r Challeng
 			if err := tx.Hit(c.Tenant, limitCallerStarts, s.limitKey(c.Tenant, ofCaller(c.ID)), now); err != nil {
 				return err
 			}
-			if err := s.enqueue(tx, ch.Tenant, JobChallengePoll, ch.ID, now.Add(t.PollMax)); err != nil {
+			if err := tx.Enqueue(proof.NewJob(ch.Tenant, JobChallengePoll, ch.ID, now.Add(t.PollMax))); err != nil {
 				return err
 			}
-			return s.enqueue(tx, ch.Tenant, JobChallengeExpire, ch.ID, ch.ExpiresAt)
+			return tx.Enqueue(proof.NewJob(ch.Tenant, JobChallengeExpire, ch.ID, ch.ExpiresAt))
 		})
 		if !errors.Is(err, proof.ErrStale) {
 			break
@@ -408,7 +405,7 @@ func (s *Service) openJSON(subject *proof.Subject, c *proof.Challenge, column st
 
 // keepSession puts an opened upstream session into the challenge.
 func (s *Service) keepSession(subject *proof.Subject, c *proof.Challenge, opened OpenedStepUp) (err error) {
-	c.SessionEnds = opened.Ends
+	c.SessionEnds, c.SessionHash = opened.Ends, s.sessionHash(c.Tenant, opened.ID)
 	c.SealedSession, err = s.sealJSON(subject, c, "session", opened.StepUpSession)
 	return err
 }

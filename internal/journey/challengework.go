@@ -170,7 +170,7 @@ func (s *Service) faceless(ctx context.Context, tenant *Tenant, c *proof.Challen
 			return true, s.finishChallenge(tx, c, "job", proof.Verdict{Status: proof.ChallengeFailed, Reason: reason})
 		}
 		if slices.Contains(spoilt, reason) {
-			c.SealedSession, c.SessionEnds = nil, time.Time{}
+			c.DropSession()
 			if err := s.auditChallenge(tx, c, "job", "challenge.answer_refused", reason, nil); err != nil {
 				return false, err
 			}
@@ -194,7 +194,7 @@ func (s *Service) renew(ctx context.Context, tenant *Tenant, c *proof.Challenge,
 			if !mine(c) || c.Link.BrowserHash != nil {
 				return false, nil
 			}
-			c.SealedSession, c.SessionEnds = nil, time.Time{}
+			c.DropSession()
 			return true, nil
 		})
 		return c, 0, err
@@ -220,7 +220,8 @@ func (s *Service) renew(ctx context.Context, tenant *Tenant, c *proof.Challenge,
 			if !mine(c) {
 				return false, nil
 			}
-			c.Reason, c.SealedSession, c.SessionEnds = reason, nil, s.Now().Add(pause) // not before then
+			c.DropSession()
+			c.Reason, c.SessionEnds = reason, s.Now().Add(pause) // not before then
 			return true, nil
 		})
 		return c, pause, err
@@ -234,7 +235,7 @@ func (s *Service) renew(ctx context.Context, tenant *Tenant, c *proof.Challenge,
 		if err := s.keepSession(subject, c, opened); err != nil {
 			return false, err
 		}
-		return true, s.enqueue(tx, c.Tenant, JobChallengePoll, c.ID, s.Now().Add(tenant.StepUp.Poll))
+		return true, tx.Enqueue(proof.NewJob(c.Tenant, JobChallengePoll, c.ID, s.Now().Add(tenant.StepUp.Poll)))
 	})
 	return c, 0, err
 }
@@ -269,7 +270,7 @@ func (s *Service) finishChallenge(tx Tx, c *proof.Challenge, actor string, v pro
 		}
 	}
 	if s.OnVerdict != "" && c.DecisionID != "" && (c.Status == proof.ChallengeMatch || c.Status == proof.ChallengeNoMatch) {
-		if err := s.enqueue(tx, c.Tenant, s.OnVerdict, c.ID, s.Now()); err != nil {
+		if err := tx.Enqueue(proof.NewJob(c.Tenant, s.OnVerdict, c.ID, s.Now())); err != nil {
 			return err
 		}
 	}
@@ -280,12 +281,12 @@ func (s *Service) finishChallenge(tx Tx, c *proof.Challenge, actor string, v pro
 	if tenant, ok := s.tenants[c.Tenant]; ok {
 		retention = tripOfChallenge(c).keep(tenant)
 	}
-	return s.enqueue(tx, c.Tenant, JobChallengePurge, c.ID, s.Now().Add(retention))
+	return tx.Enqueue(proof.NewJob(c.Tenant, JobChallengePurge, c.ID, s.Now().Add(retention)))
 }
 
 // pollNow makes the job look at once.
 func (s *Service) pollNow(tx Tx, c *proof.Challenge) error {
-	return s.enqueue(tx, c.Tenant, JobChallengePoll, c.ID, s.Now())
+	return tx.Enqueue(proof.NewJob(c.Tenant, JobChallengePoll, c.ID, s.Now()))
 }
 
 // ExpireChallenge handles JobChallengeExpire.

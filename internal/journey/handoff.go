@@ -97,7 +97,7 @@ func (s *Service) Consent(ctx context.Context, id, browser string, t proof.Docum
 	if err != nil {
 		return s.startFailed(ctx, v, browser, err)
 	}
-	up := proof.Upstream{Profile: tenant.Upstream.Profile(), SessionID: session.SessionID, DVC: session.DVC}
+	up := proof.Upstream{Profile: tenant.Upstream.Profile(), SessionID: session.SessionID, DVC: session.DVC, SessionHash: s.sessionHash(v.Tenant, session.SessionID)}
 	if up.SealedURL, err = s.Vault.Seal(subject.WrappedKey, place(v, "upstream_url"), []byte(session.URL)); err != nil {
 		return HandoffView{}, err
 	}
@@ -112,7 +112,7 @@ func (s *Service) Consent(ctx context.Context, id, browser string, t proof.Docum
 		if err := s.audit(tx, v.Tenant, "person", "verification.consented", v.ID, "", map[string]string{"document_type": string(t), "consent_version": s.ConsentVersion}); err != nil {
 			return false, err
 		}
-		return true, s.enqueue(tx, v.Tenant, JobPoll, v.ID, s.Now().Add(tenant.PollFirst))
+		return true, tx.Enqueue(proof.NewJob(v.Tenant, JobPoll, v.ID, s.Now().Add(tenant.PollFirst)))
 	})
 	if err != nil {
 		return HandoffView{}, err

@@ -68,6 +68,11 @@ type Tx interface {
 	// c.Version up; else proof.ErrStale.
 	UpdateChallenge(c *proof.Challenge) error
 
+	// OpenUnder finds which of the tenant's verifications are in progress, and which of its
+	// challenges pending, by their ids or by the hashes of their upstream sessions. It returns
+	// their ids, in order.
+	OpenUnder(tenant string, ids, hashes []string) (verifications, challenges []string, err error)
+
 	// Hit counts one event under a limit and key at the given time, and Hits tells
 	// how many there were since. Events are counted in steps of a minute, so that
 	// one from the same minute before since counts too. key is a keyed hash, never a

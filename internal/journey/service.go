@@ -17,7 +17,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/kosmoscope/kosmoscope/internal/proof"
@@ -185,10 +184,7 @@ func (s *Service) Start(ctx context.Context, c proof.Caller, r StartRequest) (St
 	if err != nil {
 		return Started{}, fmt.Errorf("encoding the request: %w", err)
 	}
-	id, err := newID()
-	if err != nil {
-		return Started{}, err
-	}
+	id := proof.NewID()
 	now := s.Now()
 	v := &proof.Verification{
 		ID: id, Tenant: c.Tenant, Caller: c.ID, Named: r.Request.UserIdentifier != "", Status: proof.Pending,
@@ -238,7 +234,7 @@ func (s *Service) Start(ctx context.Context, c proof.Caller, r StartRequest) (St
 			if err := s.audit(tx, v.Tenant, "caller:"+c.ID, "verification.started", v.ID, "", map[string]string{"liveness": string(v.Liveness)}); err != nil {
 				return err
 			}
-			return s.enqueue(tx, v.Tenant, JobExpire, v.ID, v.ExpiresAt)
+			return tx.Enqueue(proof.NewJob(v.Tenant, JobExpire, v.ID, v.ExpiresAt))
 		})
 		if !errors.Is(err, proof.ErrStale) {
 			break
@@ -350,10 +346,7 @@ func (s *Service) Subject(ctx context.Context, tenant, identifier string) (_ *pr
 			return nil, false, err
 		}
 	}
-	id, err := newID()
-	if err != nil {
-		return nil, false, err
-	}
+	id := proof.NewID()
 	n := &proof.Subject{ID: id, Tenant: tenant, Lookup: lookup, CreatedAt: s.Now()}
 	if n.WrappedKey, err = s.Vault.NewSubjectKey(tenant, id); err != nil {
 		return nil, false, fmt.Errorf("making a subject key: %w", err)
@@ -393,7 +386,7 @@ func (s *Service) ended(tx Tx, tenant, object string) error {
 	if s.OnEnded == "" {
 		return nil
 	}
-	return s.enqueue(tx, tenant, s.OnEnded, object, s.Now())
+	return tx.Enqueue(proof.NewJob(tenant, s.OnEnded, object, s.Now()))
 }
 
 // Result answers a caller about its own verification from the store alone. An
@@ -522,21 +515,9 @@ func (s *Service) audit(tx Tx, tenant, actor, action, verification string, r pro
 }
 
 func (s *Service) record(tx Tx, tenant, actor, action, object string, r proof.Reason, detail map[string]string) error {
-	id, err := newID()
-	if err != nil {
-		return err
-	}
 	return tx.InsertAudit(&proof.AuditRecord{
-		ID: id, Tenant: tenant, At: s.Now(), Actor: actor, Action: action, Object: object, Reason: r, Detail: detail,
+		ID: proof.NewID(), Tenant: tenant, At: s.Now(), Actor: actor, Action: action, Object: object, Reason: r, Detail: detail,
 	})
-}
-
-func (s *Service) enqueue(tx Tx, tenant, kind, key string, at time.Time) error {
-	id, err := newID()
-	if err != nil {
-		return err
-	}
-	return tx.Enqueue(&proof.Job{ID: id, Tenant: tenant, Kind: kind, Key: key, RunAt: at})
 }
 
 // linkSecret is derived, so that a repeated Start can give the same link without
@@ -592,14 +573,6 @@ func hash(secret string) []byte {
 
 func sameHash(h []byte, secret string) bool {
 	return len(h) > 0 && secret != "" && subtle.ConstantTimeCompare(h, hash(secret)) == 1
-}
-
-func newID() (string, error) {
-	id, err := uuid.NewV7()
-	if err != nil {
-		return "", fmt.Errorf("making an id: %w", err)
-	}
-	return id.String(), nil
 }
 
 // returnURL is callback_url with the session id, so that the caller's page can

@@ -158,12 +158,8 @@ func (s *Service) conclude(ctx context.Context, tenant *Tenant, v *proof.Verific
 		v.SealedOutcome = sealed
 		v.IALLevel, v.IALSource, v.IALExpiresAt = level.Level, level.Source, level.ExpiresAt
 		if level.Level != "" {
-			id, err := newID()
-			if err != nil {
-				return false, err
-			}
 			if err := tx.InsertAssurance(&proof.Assurance{
-				ID: id, Tenant: v.Tenant, Subject: v.Subject, Verification: v.ID, Level: level.Level,
+				ID: proof.NewID(), Tenant: v.Tenant, Subject: v.Subject, Verification: v.ID, Level: level.Level,
 				Source: level.Source, GrantedAt: s.Now(), ExpiresAt: level.ExpiresAt,
 			}); err != nil {
 				return false, err
@@ -265,7 +261,7 @@ func (s *Service) finish(tx Tx, v *proof.Verification, actor string, status proo
 	if tenant, ok := s.tenants[v.Tenant]; ok {
 		retention = tripOf(v).keep(tenant)
 	}
-	return s.enqueue(tx, v.Tenant, JobPurge, v.ID, s.Now().Add(retention))
+	return tx.Enqueue(proof.NewJob(v.Tenant, JobPurge, v.ID, s.Now().Add(retention)))
 }
 
 // Expire handles JobExpire: at the deadline a verification that is still open is

@@ -52,6 +52,7 @@ type Challenge struct {
 
 	Backend       string    // "uwl", "v1", "workflow", "oidc"
 	SealedSession []byte    // StepUpSession: the upstream session that is open now; nil when none is
+	SessionHash   string    // of that session, as Upstream.SessionHash
 	SessionEnds   time.Time // when that session ends by itself; zero: with the challenge
 	Sessions      int       // upstream sessions so far
 
@@ -118,6 +119,11 @@ func (c *Challenge) TimedOut(now time.Time) (expired Challenge, yes bool) {
 	return expired, true
 }
 
+// DropSession forgets the upstream session. When it ended is forgotten, too.
+func (c *Challenge) DropSession() {
+	c.SealedSession, c.SessionHash, c.SessionEnds = nil, "", time.Time{}
+}
+
 // Finish moves the challenge to a terminal state. The first terminal answer
 // stays: finishing a finished one is an error, whatever the states. From the
 // deadline on there is nothing but expired, so that what a caller was told then
@@ -143,7 +149,7 @@ func (c *Challenge) Finish(now time.Time, v Verdict) error {
 	}
 	c.Status, c.Reason, c.FinishedAt = v.Status, v.Reason, end
 	c.Confidence, c.Basis, c.Liveness = v.Confidence, v.Basis, v.Liveness
-	c.SealedSession, c.SessionEnds = nil, time.Time{} // nobody needs it any more
+	c.DropSession() // nobody needs it any more
 	c.Link.HandoverHash, c.Link.HandoverExpires = nil, time.Time{}
 	return nil
 }

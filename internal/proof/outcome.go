@@ -1,6 +1,10 @@
 package proof
 
-import "time"
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
 
 // CheckOutcome is the result of one check.
 type CheckOutcome string
@@ -103,6 +107,15 @@ type AuditRecord struct {
 	Object string // e.g. "verification:<id>"
 	Reason Reason
 	Detail map[string]string // small, no personal data
+}
+
+// NewID makes an id: a UUIDv7, which tells its time and is no capability. It cannot fail:
+// without randomness crypto/rand ends the program.
+func NewID() string { return uuid.Must(uuid.NewV7()).String() }
+
+// NewJob makes a job that is due at a time.
+func NewJob(tenant, kind, key string, at time.Time) *Job {
+	return &Job{ID: NewID(), Tenant: tenant, Kind: kind, Key: key, RunAt: at}
 }
 
 // Job is durable work.

@@ -110,6 +110,9 @@ type Upstream struct {
 	SessionID string
 	DVC       string // dvcID, for profile blockid
 	SealedURL []byte // the capture page: a bearer link, so sealed like personal data
+	// SessionHash is a keyed hash of SessionID, in hexadecimal, by which a callback finds what
+	// is open; empty once it has ended, and in what is older than this field.
+	SessionHash string
 }
 
 // Request is the personal part of what the caller asked.
@@ -146,6 +149,7 @@ func (v *Verification) Finish(now time.Time, s Status, r Reason) error {
 	}
 	v.Status, v.Reason, v.FinishedAt = s, r, now
 	v.Link.HandoverHash, v.Link.HandoverExpires = nil, time.Time{}
+	v.Upstream.SessionHash = ""
 	return nil
 }
 

@@ -8,7 +8,7 @@ import (
 
 const challengeColumns = `tenant, id, version, caller, subject, status, reason, callback_url, decision_id, idempotency_key, request_hash,
 	link_secret_hash, link_expires_at, browser_hash, handover_hash, handover_expires_at, phone_hash, network,
-	backend, sealed_session, session_ends, sessions, confidence, basis, liveness, sealed_request, poll_failures,
+	backend, sealed_session, session_hash, session_ends, sessions, confidence, basis, liveness, sealed_request, poll_failures,
 	external_status, external_attempts, external_asked_at, sealed_external,
 	created_at, expires_at, finished_at, purged_at`
 
@@ -17,7 +17,7 @@ func scanChallenge(r row) (*proof.Challenge, error) {
 	l, e := &c.Link, &c.External
 	return c, r.Scan(&c.Tenant, &c.ID, &c.Version, &c.Caller, &c.Subject, &c.Status, &c.Reason, &c.CallbackURL, &c.DecisionID, &c.IdempotencyKey, &c.RequestHash,
 		&l.SecretHash, at(&l.ExpiresAt), &l.BrowserHash, &l.HandoverHash, at(&l.HandoverExpires), &l.PhoneHash, &c.Network,
-		&c.Backend, &c.SealedSession, at(&c.SessionEnds), &c.Sessions, &c.Confidence, &c.Basis, &c.Liveness, &c.SealedRequest, &c.PollFailures,
+		&c.Backend, &c.SealedSession, &c.SessionHash, at(&c.SessionEnds), &c.Sessions, &c.Confidence, &c.Basis, &c.Liveness, &c.SealedRequest, &c.PollFailures,
 		&e.Status, &e.Attempts, at(&e.AskedAt), &e.Sealed,
 		at(&c.CreatedAt), at(&c.ExpiresAt), at(&c.FinishedAt), at(&c.PurgedAt))
 }
@@ -35,7 +35,7 @@ func challengeValues(c *proof.Challenge) ([]any, error) {
 	l, e := &c.Link, &c.External
 	return []any{c.Tenant, c.ID, c.Version, c.Caller, c.Subject, string(c.Status), string(c.Reason), c.CallbackURL, c.DecisionID, c.IdempotencyKey, blob(c.RequestHash),
 		blob(l.SecretHash), micros(l.ExpiresAt), blob(l.BrowserHash), blob(l.HandoverHash), micros(l.HandoverExpires), blob(l.PhoneHash), blob(c.Network),
-		c.Backend, blob(c.SealedSession), micros(c.SessionEnds), c.Sessions, confidence, string(c.Basis), string(c.Liveness), blob(c.SealedRequest), c.PollFailures,
+		c.Backend, blob(c.SealedSession), c.SessionHash, micros(c.SessionEnds), c.Sessions, confidence, string(c.Basis), string(c.Liveness), blob(c.SealedRequest), c.PollFailures,
 		string(e.Status), e.Attempts, micros(e.AskedAt), blob(e.Sealed),
 		micros(c.CreatedAt), micros(c.ExpiresAt), micros(c.FinishedAt), micros(c.PurgedAt)}, nil
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/kosmoscope/kosmoscope/internal/proof"
@@ -52,11 +53,11 @@ func (t *tx) eraseSubject(tenant, id string, when time.Time) error {
 	t.erased = true
 	// Counting the version up makes a copy that was read before the erasure
 	// stale: storing it would bring the sealed columns back.
-	if err := t.later(`UPDATE verifications SET sealed_request = NULL, sealed_outcome = NULL, upstream_sealed_url = NULL,
+	if err := t.later(`UPDATE verifications SET sealed_request = NULL, sealed_outcome = NULL, upstream_sealed_url = NULL, session_hash = '',
 		sealed_external = NULL, request_hash = NULL, version = version + 1 WHERE tenant = $1 AND subject = $2`, tenant, id); err != nil {
 		return err
 	}
-	if err := t.later(`UPDATE challenges SET sealed_request = NULL, sealed_session = NULL, sealed_external = NULL, request_hash = NULL, network = NULL,
+	if err := t.later(`UPDATE challenges SET sealed_request = NULL, sealed_session = NULL, session_hash = '', sealed_external = NULL, request_hash = NULL, network = NULL,
 		version = version + 1 WHERE tenant = $1 AND subject = $2`, tenant, id); err != nil {
 		return err
 	}
@@ -74,7 +75,7 @@ func (t *tx) eraseSubject(tenant, id string, when time.Time) error {
 
 const verificationColumns = `tenant, id, version, caller, subject, named, status, reason, document_types, document_type, liveness,
 	callback_url, idempotency_key, request_hash, link_secret_hash, link_expires_at, browser_hash, handover_hash,
-	handover_expires_at, phone_hash, upstream_profile, upstream_session, upstream_dvc, upstream_sealed_url,
+	handover_expires_at, phone_hash, upstream_profile, upstream_session, upstream_dvc, upstream_sealed_url, session_hash,
 	ial_level, ial_source, ial_expires_at, sealed_request, sealed_outcome, poll_failures, level_tries,
 	external_status, external_attempts, external_asked_at, sealed_external,
 	created_at, consent_at, expires_at, finished_at, purged_at`
@@ -85,7 +86,7 @@ func scanVerification(r row) (*proof.Verification, error) {
 	return v, r.Scan(&v.Tenant, &v.ID, &v.Version, &v.Caller, &v.Subject, &v.Named, &v.Status, &v.Reason,
 		fromJSON(&v.DocumentTypes), &v.DocumentType, &v.Liveness,
 		&v.CallbackURL, &v.IdempotencyKey, &v.RequestHash, &l.SecretHash, at(&l.ExpiresAt), &l.BrowserHash, &l.HandoverHash,
-		at(&l.HandoverExpires), &l.PhoneHash, &u.Profile, &u.SessionID, &u.DVC, &u.SealedURL,
+		at(&l.HandoverExpires), &l.PhoneHash, &u.Profile, &u.SessionID, &u.DVC, &u.SealedURL, &u.SessionHash,
 		&v.IALLevel, &v.IALSource, at(&v.IALExpiresAt), &v.SealedRequest, &v.SealedOutcome, &v.PollFailures, &v.LevelTries,
 		&e.Status, &e.Attempts, at(&e.AskedAt), &e.Sealed,
 		at(&v.CreatedAt), at(&v.ConsentAt), at(&v.ExpiresAt), at(&v.FinishedAt), at(&v.PurgedAt))
@@ -101,7 +102,7 @@ func verificationValues(v *proof.Verification) ([]any, error) {
 	return []any{v.Tenant, v.ID, v.Version, v.Caller, v.Subject, v.Named, string(v.Status), string(v.Reason),
 		types, string(v.DocumentType), string(v.Liveness),
 		v.CallbackURL, v.IdempotencyKey, blob(v.RequestHash), blob(l.SecretHash), micros(l.ExpiresAt), blob(l.BrowserHash), blob(l.HandoverHash),
-		micros(l.HandoverExpires), blob(l.PhoneHash), u.Profile, u.SessionID, u.DVC, blob(u.SealedURL),
+		micros(l.HandoverExpires), blob(l.PhoneHash), u.Profile, u.SessionID, u.DVC, blob(u.SealedURL), u.SessionHash,
 		v.IALLevel, v.IALSource, micros(v.IALExpiresAt), blob(v.SealedRequest), blob(v.SealedOutcome), v.PollFailures, v.LevelTries,
 		string(e.Status), e.Attempts, micros(e.AskedAt), blob(e.Sealed),
 		micros(v.CreatedAt), micros(v.ConsentAt), micros(v.ExpiresAt), micros(v.FinishedAt), micros(v.PurgedAt)}, nil
@@ -127,6 +128,24 @@ func (t *tx) VerificationByIdempotencyKey(tenant, caller, key string) (*proof.Ve
 func (t *tx) VerificationsOf(tenant, subject string) ([]*proof.Verification, error) {
 	return many(t, scanVerification, `SELECT `+verificationColumns+` FROM verifications
 		WHERE tenant = $1 AND subject = $2 ORDER BY created_at DESC, id DESC`, tenant, subject)
+}
+
+func (t *tx) OpenUnder(tenant string, ids, hashes []string) (verifications, challenges []string, err error) {
+	if verifications, err = t.openUnder("verifications", string(proof.InProgress), tenant, ids, hashes); err != nil {
+		return nil, nil, err
+	}
+	challenges, err = t.openUnder("challenges", string(proof.ChallengePending), tenant, ids, hashes)
+	return verifications, challenges, err
+}
+
+func (t *tx) openUnder(table, status, tenant string, ids, hashes []string) ([]string, error) {
+	// "" is never an id, and no session's hash; so no list is empty.
+	named, args := oneOf(append(slices.Clone(ids), ""), tenant, status)
+	hashed, args := oneOf(append(slices.Clone(hashes), ""), args...)
+	of := `SELECT id FROM ` + table + ` WHERE tenant = $1 AND status = $2 AND `
+	found, err := texts(t, of+`id IN (`+named+`) UNION ALL `+of+`session_hash <> '' AND session_hash IN (`+hashed+`)`, args...)
+	slices.Sort(found)
+	return slices.Compact(found), err
 }
 
 func (t *tx) InsertVerification(v *proof.Verification) error {

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/kosmoscope/kosmoscope/internal/hooks"
@@ -18,6 +20,8 @@ var _ hooks.Store = (*Store)(nil)
 const (
 	// eventsAtOnce is how many events one statement stores: more make it no faster.
 	eventsAtOnce = 50
+	// idsAtOnce is how many rows one statement finds by their ids.
+	idsAtOnce = 256
 	// hashesStay is for how long at least the hash of an event outlives its content,
 	// which otherwise is as long as the content was kept.
 	hashesStay = 24 * time.Hour
@@ -76,9 +80,8 @@ func apart(all []byte) (lookups [][]byte, err error) {
 func (t *tx) InsertEvents(tenant string, events []*hooks.Event) (int, error) {
 	total := 0
 	for chunk := range slices.Chunk(events, eventsAtOnce) {
-		args := make([]any, 0, 1+9*len(chunk))
-		args = append(args, tenant)
-		named := false
+		run := runs.next(len(chunk))
+		args := make([]any, 0, 10*len(chunk))
 		for _, e := range chunk {
 			if e.Tenant != tenant || len(e.Sealed) == 0 {
 				return 0, errors.New("store: an event of another tenant, or without content")
@@ -87,86 +90,142 @@ func (t *tx) InsertEvents(tenant string, events []*hooks.Event) (int, error) {
 			if err != nil {
 				return 0, err
 			}
-			named = named || len(lookups) > 0
-			args = append(args, e.ID, blob(e.Hash), string(e.Source), e.Action, micros(e.OccurredAt), micros(e.ReceivedAt), blob(lookups), e.Sealed)
+			args = append(args, tenant, e.ID, run, blob(e.Hash), string(e.Source), e.Action, micros(e.OccurredAt), micros(e.ReceivedAt), blob(lookups), e.Sealed)
 		}
-		insert := insertEvents(len(chunk))
-		if !named {
-			n, err := t.exec(insert, args...)
-			if err != nil {
-				return 0, err
-			}
-			total += n
-			continue
-		}
-		if err := t.beforeWrite(nil); err != nil {
-			return 0, err
-		}
-		new, err := texts(t, insert+` RETURNING id`, args...)
+		n, err := t.exec(insertEvents(len(chunk)), args...)
 		if err != nil {
 			return 0, err
 		}
-		total += len(new)
-		if err := t.insertLookups(tenant, chunk, new); err != nil {
-			return 0, err
+		total += n
+		new := chunk
+		if n > 0 && n < len(chunk) {
+			if new, err = t.stored(tenant, run, chunk); err != nil {
+				return 0, err
+			}
+		}
+		if n > 0 {
+			if err := t.insertLookups(tenant, run, new); err != nil {
+				return 0, err
+			}
 		}
 	}
 	return total, nil
 }
 
-func insertEvents(n int) string {
-	return `INSERT INTO hooks_events (` + eventColumns + `) VALUES ` + rows(n, 8, func(mark func(int) string) string {
-		return `($1, ` + mark(0) + `, ` + mark(1) + `, ` + mark(2) + `, ` + mark(3) + `, ` + mark(4) + `, ` + mark(5) + `, 'waiting', '', 0, ` + mark(6) + `, ` + mark(7) + `)`
-	}) + ` ON CONFLICT (tenant, hash) DO NOTHING`
-}
+var (
+	insertEvents = rows(`INSERT INTO hooks_events (tenant, id, run, hash, source, action, occurred_at, received_at, state, reason, rules, lookups, sealed) VALUES `,
+		`(?, ?, ?, ?, ?, ?, ?, ?, 'waiting', '', 0, ?, ?)`, ` ON CONFLICT (tenant, hash) DO NOTHING`)
+	insertLookups = rows(`INSERT INTO hooks_lookups (tenant, run, lookup, event) VALUES `, `(?, ?, ?, ?)`, ` ON CONFLICT DO NOTHING`)
+)
 
-// rows writes out n rows of width parameters each, which begin with $2.
-func rows(n, width int, one func(mark func(int) string) string) string {
-	var b strings.Builder
-	for i := range n {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(one(func(column int) string { return fmt.Sprint("$", 2+i*width+column) }))
-	}
-	return b.String()
-}
-
-// insertLookups stores who is in those events that are new.
-func (t *tx) insertLookups(tenant string, events []*hooks.Event, new []string) error {
-	args := []any{tenant}
-	flush := func() error {
-		n := (len(args) - 1) / 2
-		if n == 0 {
-			return nil
-		}
-		err := t.later(`INSERT INTO hooks_lookups (tenant, lookup, event) VALUES `+rows(n, 2, func(mark func(int) string) string {
-			return `($1, ` + mark(0) + `, ` + mark(1) + `)`
-		})+` ON CONFLICT DO NOTHING`, args...)
-		args = []any{tenant}
-		return err
-	}
-	for _, e := range events {
-		if !slices.Contains(new, e.ID) {
-			continue
-		}
-		for _, l := range e.Lookups {
-			args = append(args, l, e.ID)
-			if len(args) > 2*eventsAtOnce {
-				if err := flush(); err != nil {
-					return err
+// rows gives a statement for n rows, eventsAtOnce at most. Its parameters are in order and
+// none is there twice, which SQLite's driver is quickest with.
+func rows(before, row, after string) func(n int) string {
+	made := make([]func() string, eventsAtOnce+1)
+	for n := range made {
+		made[n] = sync.OnceValue(func() string {
+			var b strings.Builder
+			b.WriteString(before)
+			mark := 0
+			for _, c := range strings.Repeat(", "+row, n)[min(n, 1)*len(", "):] {
+				if c != '?' {
+					b.WriteRune(c)
+					continue
 				}
+				mark++
+				fmt.Fprint(&b, "$", mark)
 			}
+			b.WriteString(after)
+			return b.String()
+		})
+	}
+	return func(n int) string { return made[n]() }
+}
+
+// stored are those of the events that were stored with this run and are not forgotten; the
+// others were told before.
+func (t *tx) stored(tenant string, run int64, events []*hooks.Event) ([]*hooks.Event, error) {
+	var ids []string
+	for _, e := range events {
+		ids = append(ids, e.ID)
+	}
+	list, args := oneOf(ids, tenant, run)
+	there, err := texts(t, `SELECT id FROM hooks_events WHERE tenant = $1 AND run = $2 AND lookups IS NOT NULL AND id IN (`+list+`)`, args...)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(slices.Clone(events), func(e *hooks.Event) bool { return !slices.Contains(there, e.ID) }), nil
+}
+
+// insertLookups stores who is in events that are new.
+func (t *tx) insertLookups(tenant string, run int64, events []*hooks.Event) error {
+	var args []any
+	for _, e := range events {
+		for _, l := range e.Lookups {
+			args = append(args, tenant, run, l, e.ID)
 		}
 	}
-	return flush()
+	const row = 4
+	for chunk := range slices.Chunk(args, row*eventsAtOnce) {
+		if err := t.later(insertLookups(len(chunk)/row), chunk...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// runLength is how many events are a run. A commit writes about as many pages of a run as
+// it has lookups, but not more than the run has: 40 of a thousand events. And ten million
+// events are ten thousand runs, in each of which to look takes a few microseconds.
+const runLength = 1024
+
+// runs says to which run events belong that are stored now. That is about speed alone, as
+// each event keeps its run: two processes may have the same, and whatever of a run was
+// rolled back leaves it shorter.
+var runs running
+
+type running struct {
+	mu   sync.Mutex
+	run  int64
+	left int // events that still go into run
+}
+
+// next is the run of n more events. A process that starts begins a new one.
+func (r *running) next(n int) int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.left -= n; r.left < 0 {
+		r.run, r.left = max(time.Now().UnixMicro(), r.run+1), runLength
+	}
+	return r.run
 }
 
 // WaitingEvents implements hooks.Tx. They are asked for by their state, not from some id
 // on, so none is passed over whose transaction ended later than that of its successor.
 func (t *tx) WaitingEvents(tenant string, limit int) ([]*hooks.Event, error) {
-	return many(t, scanEvent, `SELECT `+eventColumns+` FROM hooks_events WHERE tenant = $1 AND state = 'waiting' ORDER BY received_at, id LIMIT $2`,
-		tenant, int64(max(limit, 0)))
+	return many(t, func(r row) (*hooks.Event, error) {
+		e := &hooks.Event{Tenant: tenant, State: hooks.EventWaiting}
+		return e, r.Scan(&e.ID, &e.Source, &e.Action, at(&e.OccurredAt), at(&e.ReceivedAt))
+	}, `SELECT id, source, action, occurred_at, received_at FROM hooks_events
+		WHERE tenant = $1 AND state = 'waiting' ORDER BY received_at, id LIMIT $2`, tenant, int64(max(limit, 0)))
+}
+
+// EventContents implements hooks.Tx.
+func (t *tx) EventContents(tenant string, ids []string) (map[string][]byte, error) {
+	all := make(map[string][]byte, len(ids))
+	for chunk := range slices.Chunk(ids, idsAtOnce) {
+		list, args := oneOf(chunk, tenant)
+		if err := t.query(func(r row) error {
+			var id string
+			var sealed []byte
+			err := r.Scan(&id, &sealed)
+			all[id] = sealed
+			return err
+		}, `SELECT id, sealed FROM hooks_events WHERE tenant = $1 AND id IN (`+list+`) AND sealed IS NOT NULL`, args...); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
 // EventsEvaluated implements hooks.Tx. If not all of them wait, somebody else evaluated
@@ -176,8 +235,8 @@ func (t *tx) EventsEvaluated(tenant string, ids []string, rules int64) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	list, args := oneOf(ids, tenant, rules)
-	n, err := t.exec(`UPDATE hooks_events SET state = 'done', rules = $2 WHERE tenant = $1 AND state = 'waiting' AND id IN (`+list+`)`, args...)
+	list, args := oneOf(ids, rules, tenant)
+	n, err := t.exec(`UPDATE hooks_events SET state = 'done', rules = $1 WHERE tenant = $2 AND state = 'waiting' AND id IN (`+list+`)`, args...)
 	if err == nil && n != len(ids) {
 		return proof.ErrStale
 	}
@@ -185,20 +244,21 @@ func (t *tx) EventsEvaluated(tenant string, ids []string, rules int64) error {
 }
 
 // oneOf writes out ids as parameters after others. So that there are few different
-// statements, the last one is repeated.
+// statements, the last one is repeated up to a power of two.
 func oneOf(ids []string, before ...any) (list string, args []any) {
 	args = before
 	var b strings.Builder
 	n := 1
 	for n < len(ids) {
-		n *= 4
+		n *= 2
 	}
 	for i := range n {
 		if i > 0 {
 			b.WriteString(", ")
 		}
 		args = append(args, ids[min(i, len(ids)-1)])
-		fmt.Fprint(&b, "$", len(args))
+		b.WriteByte('$')
+		b.WriteString(strconv.Itoa(len(args)))
 	}
 	return b.String(), args
 }
@@ -255,10 +315,6 @@ func (t *tx) Events(q hooks.EventQuery) ([]*hooks.Event, error) {
 // page bounds how many rows a list has.
 func page(limit int) int64 { return int64(min(max(limit, 1), 1000)) }
 
-func (t *tx) NewestEvent(tenant string, s hooks.Source) (time.Time, error) {
-	return t.time(`SELECT occurred_at FROM hooks_events WHERE tenant = $1 AND source = $2 ORDER BY occurred_at DESC LIMIT 1`, tenant, string(s))
-}
-
 // time reads one time; zero if there is none.
 func (t *tx) time(query string, args ...any) (time.Time, error) {
 	when, err := one(t, func(r row) (*time.Time, error) {
@@ -280,39 +336,71 @@ func (t *tx) ForgetEvents(tenant string, lookup []byte) (int, error) {
 	if len(lookup) == 0 {
 		return 0, nil
 	}
-	about, err := many(t, scanEvent, `SELECT `+eventColumns+` FROM hooks_events WHERE tenant = $1
-		AND id IN (SELECT event FROM hooks_lookups WHERE tenant = $1 AND lookup = $2)`, tenant, lookup)
+	about, err := t.eventsAbout(tenant, lookup)
 	if err != nil {
 		return 0, err
 	}
-	if len(about) == 0 {
-		return 0, nil
+	for chunk := range slices.Chunk(about, idsAtOnce) {
+		if err := t.dropLookups(tenant, chunk); err != nil {
+			return 0, err
+		}
+		if err := t.forgetContent(tenant, chunk); err != nil {
+			return 0, err
+		}
 	}
-	if err := t.forgetEvents(tenant, lookup); err != nil {
-		return 0, err
-	}
-	return len(about), t.dropLookups(tenant, about)
+	return len(about), nil
 }
 
-func (t *tx) forgetEvents(tenant string, lookup []byte) error {
+// eventsAbout goes from one run to the next, and looks in each.
+func (t *tx) eventsAbout(tenant string, lookup []byte) ([]string, error) {
+	return texts(t, `WITH RECURSIVE runs (run) AS (
+			SELECT MIN(run) FROM hooks_lookups WHERE tenant = $1
+			UNION ALL
+			SELECT (SELECT MIN(run) FROM hooks_lookups WHERE tenant = $1 AND run > runs.run) FROM runs WHERE run IS NOT NULL
+		)
+		SELECT event FROM runs CROSS JOIN hooks_lookups l WHERE l.tenant = $1 AND l.run = runs.run AND l.lookup = $2`, tenant, lookup)
+}
+
+func (t *tx) forgetContent(tenant string, ids []string) error {
 	t.erased = true
-	if err := t.later(`UPDATE hooks_work SET sealed = NULL, forgotten = TRUE WHERE tenant = $1
-		AND event IN (SELECT event FROM hooks_lookups WHERE tenant = $1 AND lookup = $2)`, tenant, lookup); err != nil {
+	list, args := oneOf(ids, tenant)
+	if err := t.later(`UPDATE hooks_work SET sealed = NULL, forgotten = TRUE WHERE tenant = $1 AND event IN (`+list+`)`, args...); err != nil {
 		return err
 	}
-	return t.later(`UPDATE hooks_events SET sealed = NULL, lookups = NULL WHERE tenant = $1
-		AND id IN (SELECT event FROM hooks_lookups WHERE tenant = $1 AND lookup = $2)`, tenant, lookup)
+	return t.later(`UPDATE hooks_events SET sealed = NULL, lookups = NULL WHERE tenant = $1 AND id IN (`+list+`)`, args...)
 }
 
-func (t *tx) dropLookups(tenant string, events []*hooks.Event) error {
-	for _, e := range events {
-		for _, l := range e.Lookups {
-			if err := t.later(`DELETE FROM hooks_lookups WHERE tenant = $1 AND lookup = $2 AND event = $3`, tenant, l, e.ID); err != nil {
+// dropLookups drops all lookups of some events, not only the one by which they were found.
+func (t *tx) dropLookups(tenant string, ids []string) error {
+	type named struct {
+		id      string
+		run     int64
+		lookups []byte
+	}
+	list, args := oneOf(ids, tenant)
+	all, err := many(t, func(r row) (*named, error) {
+		n := new(named)
+		return n, r.Scan(&n.id, &n.run, &n.lookups)
+	}, `SELECT id, run, lookups FROM hooks_events WHERE tenant = $1 AND id IN (`+list+`)`, args...)
+	if err != nil {
+		return err
+	}
+	for _, e := range all {
+		lookups, err := apart(e.lookups)
+		if err != nil {
+			return err
+		}
+		for _, l := range lookups {
+			if err := t.dropLookup(tenant, e.run, l, e.id); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+func (t *tx) dropLookup(tenant string, run int64, lookup []byte, event string) error {
+	return t.later(`DELETE FROM hooks_lookups WHERE tenant = $1 AND run = $2 AND lookup = $3 AND event = $4`, tenant, run, lookup, event)
 }
 
 // PurgeEvents implements hooks.Tx. Of a purged event only the hash is kept, so that what
@@ -327,35 +415,28 @@ func (t *tx) PurgeEvents(tenant string, before time.Time, limit int) (int, error
 	if err != nil {
 		return 0, err
 	}
-	old, err := many(t, scanEvent, `SELECT `+eventColumns+` FROM hooks_events WHERE tenant = $1 AND state = 'done' AND received_at < $2
+	old, err := texts(t, `SELECT id FROM hooks_events WHERE tenant = $1 AND state = 'done' AND received_at < $2
 		ORDER BY received_at, id LIMIT $3`, tenant, micros(before), int64(limit))
-	if err != nil || len(old) == 0 {
-		return hashes, err
-	}
-	if err := t.dropLookups(tenant, old); err != nil {
+	if err != nil {
 		return 0, err
 	}
-	if err := t.purgeContent(tenant, old); err != nil {
-		return 0, err
+	for chunk := range slices.Chunk(old, idsAtOnce) {
+		if err := t.dropLookups(tenant, chunk); err != nil {
+			return 0, err
+		}
+		if err := t.purgeContent(tenant, chunk); err != nil {
+			return 0, err
+		}
 	}
 	return max(hashes, len(old)), nil
 }
 
 // purgeContent leaves the hashes of events.
-func (t *tx) purgeContent(tenant string, old []*hooks.Event) error {
+func (t *tx) purgeContent(tenant string, ids []string) error {
 	t.erased = true
-	for chunk := range slices.Chunk(old, 256) {
-		var ids []string
-		for _, e := range chunk {
-			ids = append(ids, e.ID)
-		}
-		list, args := oneOf(ids, tenant)
-		if err := t.later(`UPDATE hooks_events SET state = 'purged', action = '', lookups = NULL, sealed = NULL
-			WHERE tenant = $1 AND state = 'done' AND id IN (`+list+`)`, args...); err != nil {
-			return err
-		}
-	}
-	return nil
+	list, args := oneOf(ids, tenant)
+	return t.later(`UPDATE hooks_events SET state = 'purged', action = '', lookups = NULL, sealed = NULL
+		WHERE tenant = $1 AND state = 'done' AND id IN (`+list+`)`, args...)
 }
 
 const workColumns = `tenant, id, version, event, rule, position, kind, effect, state, reason, begun_at, tries, subject, sealed, created_at, ended_at`

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -11,13 +12,14 @@ import (
 
 	"github.com/pressly/goose/v3"
 
+	"github.com/kosmoscope/kosmoscope/internal/hooks"
 	"github.com/kosmoscope/kosmoscope/internal/journey"
 	"github.com/kosmoscope/kosmoscope/internal/proof"
 	"github.com/kosmoscope/kosmoscope/internal/store/pgtest"
 )
 
 // A database that an earlier version made, with somebody and what was begun for them
-// in it, and something counted, is taken along.
+// in it, something counted, and events, is taken along.
 func TestUpgrade(t *testing.T) {
 	for name, c := range map[string]struct {
 		driver  string
@@ -52,7 +54,7 @@ func TestUpgrade(t *testing.T) {
 					if err != nil {
 						return err
 					}
-					if old.Status != proof.ChallengePending || old.Version != 7 || old.External.Status != "" || old.External.Sealed != nil {
+					if old.Status != proof.ChallengePending || old.Version != 7 || old.External.Status != "" || old.External.Sealed != nil || old.SessionHash != "" {
 						t.Errorf("the challenge that was there: %+v", old)
 					}
 					before, err := tx.Verification("t", "old")
@@ -60,7 +62,7 @@ func TestUpgrade(t *testing.T) {
 						return err
 					}
 					if before.Status != proof.Verified || before.Version != 5 || before.External.Status != "" || before.External.Attempts != 0 ||
-						!before.External.AskedAt.IsZero() || before.External.Sealed != nil {
+						!before.External.AskedAt.IsZero() || before.External.Sealed != nil || before.Upstream.SessionHash != "" {
 						t.Errorf("the verification that was there: %+v", before)
 					}
 					err = tx.InsertChallenge(&proof.Challenge{ID: "c", Tenant: "t", Subject: "s"})
@@ -74,6 +76,7 @@ func TestUpgrade(t *testing.T) {
 					}
 					return errors.Join(err, e)
 				})
+				err = errors.Join(err, s.UpdateHooks(t.Context(), func(tx hooks.Tx) error { return forgetsEarlier(t, tx, i) }))
 				if err := errors.Join(err, s.Close()); err != nil {
 					t.Fatal(err)
 				}
@@ -81,6 +84,35 @@ func TestUpgrade(t *testing.T) {
 		})
 	}
 }
+
+// forgetsEarlier forgets one of the people in events that were there, each time another.
+func forgetsEarlier(t *testing.T, tx hooks.Tx, i int) error {
+	n, err := tx.ForgetEvents("t", earlierLookup(i))
+	if n != 1 {
+		t.Errorf("%d of the events that were there were forgotten, not one", n)
+	}
+	if err != nil {
+		return err
+	}
+	for k := range 2 {
+		e, err := tx.Event("t", fmt.Sprint("event", k))
+		if err != nil {
+			return err
+		}
+		if k <= i && (e.Sealed != nil || e.Lookups != nil) || k > i && string(e.Sealed) != "sealed" || e.Action != "UserCreated" || e.Rules != 4 {
+			t.Errorf("event %d after %d were forgotten: %+v", k, i+1, e)
+		}
+	}
+	n, err = tx.InsertEvents("t", []*hooks.Event{{ID: "again", Tenant: "t", Hash: earlierHash(i), Sealed: []byte("x")}})
+	if n != 0 {
+		t.Error("what was told before is new")
+	}
+	return err
+}
+
+func earlierLookup(i int) []byte { return bytes.Repeat([]byte{byte('a' + i)}, 'A') }
+
+func earlierHash(i int) []byte { return bytes.Repeat([]byte{byte('h' + i)}, 32) }
 
 // earlier does what the versions before 3 did.
 func earlier(ctx context.Context, driver string, d goose.Dialect, dir, raw string) (err error) {
@@ -100,8 +132,8 @@ func earlier(ctx context.Context, driver string, d goose.Dialect, dir, raw strin
 	if _, err := p.UpTo(ctx, 2); err != nil {
 		return err
 	}
-	bytes := map[string]string{"sqlite": "CAST('%s' AS BLOB)", "postgres": "'%s'::bytea"}[dir]
-	_, err = db.ExecContext(ctx, `INSERT INTO subjects (tenant, id, wrapped_key, created_at, erased_at) VALUES ('t', 's', `+fmt.Sprintf(bytes, "key")+`, 1, 0)`)
+	blob := map[string]string{"sqlite": "CAST('%s' AS BLOB)", "postgres": "'%s'::bytea"}[dir]
+	_, err = db.ExecContext(ctx, `INSERT INTO subjects (tenant, id, wrapped_key, created_at, erased_at) VALUES ('t', 's', `+fmt.Sprintf(blob, "key")+`, 1, 0)`)
 	if err != nil {
 		return err
 	}
@@ -119,6 +151,24 @@ func earlier(ctx context.Context, driver string, d goose.Dialect, dir, raw strin
 	if err != nil {
 		return err
 	}
-	_, err = db.ExecContext(ctx, fmt.Sprintf(`INSERT INTO hits (tenant, limit_name, key_hash, minute, count) VALUES ('t', 'l', `+bytes+`, %d, 40)`, "k", minute(start)))
-	return err
+	if _, err = db.ExecContext(ctx, fmt.Sprintf(`INSERT INTO hits (tenant, limit_name, key_hash, minute, count) VALUES ('t', 'l', `+blob+`, %d, 40)`, "k", minute(start))); err != nil {
+		return err
+	}
+	// And those before 11.
+	if _, err := p.UpTo(ctx, 10); err != nil {
+		return err
+	}
+	for i := range 2 {
+		// 'A' is the length of what follows.
+		_, err := db.ExecContext(ctx, fmt.Sprintf(`INSERT INTO hooks_events (tenant, id, hash, source, action, occurred_at, received_at, state, reason, rules, lookups, sealed)
+			VALUES ('t', 'event%d', `+blob+`, 'webhook', 'UserCreated', 1, 2, 'done', '', 4, `+blob+`, `+blob+`)`, i, earlierHash(i), "A"+string(earlierLookup(i)), "sealed"))
+		if err != nil {
+			return err
+		}
+		_, err = db.ExecContext(ctx, fmt.Sprintf(`INSERT INTO hooks_lookups (tenant, lookup, event) VALUES ('t', `+blob+`, 'event%d')`, earlierLookup(i), i))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

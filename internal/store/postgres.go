@@ -22,9 +22,10 @@ import (
 const (
 	// maxCollisions is how often a transaction is repeated before we give up.
 	maxCollisions = 100
-	// defaultConns is the size of the pool unless the URL says pool_max_conns. More
-	// make serializable transactions collide more, and faster only beyond a network.
-	defaultConns = 12
+	// defaultConns is the size of the pool unless the URL says pool_max_conns. Commits
+	// that wait for the disk at the same time go there together, so with more of them
+	// more get through; and more serializable transactions collide.
+	defaultConns = 18
 	// commitTimeout bounds a COMMIT whose caller is gone already.
 	commitTimeout = 10 * time.Second
 )
@@ -80,10 +81,23 @@ func (s *postgresDB) setUp(ctx context.Context) error {
 	return migrate(ctx, db, goose.DialectPostgres, "postgres")
 }
 
+// What a transaction begins with.
+const (
+	beginSerial = "begin isolation level serializable"
+	beginRead   = "begin isolation level repeatable read read only"
+	// beginQueue is for oneStatement: the two are sent together, and so are a transaction.
+	// When it is on disk is not waited for (what jobs.Queue says of that holds, since a
+	// commit writes all that was committed before it). And how the rows are found is made
+	// out each time, through indexes: a plan that is kept is that of a table which was
+	// empty then, and goes through all of it when it is full.
+	beginQueue = `SELECT set_config('synchronous_commit', 'off', true), set_config('plan_cache_mode', 'force_custom_plan', true),
+		set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true)`
+)
+
 func (s *postgresDB) write(ctx context.Context, iso isolation, fn func(*tx) error) error {
-	begin := "begin isolation level serializable"
+	begin := beginSerial
 	if iso == oneStatement {
-		begin = ""
+		begin = beginQueue
 	}
 	for i := 0; ; i++ {
 		err := s.once(ctx, begin, fn)
@@ -147,7 +161,7 @@ func (s *postgresDB) once(ctx context.Context, begin string, fn func(*tx) error)
 }
 
 func (s *postgresDB) read(ctx context.Context, fn func(*tx) error) error {
-	p, err := s.begin(ctx, "begin isolation level repeatable read read only")
+	p, err := s.begin(ctx, beginRead)
 	if err != nil {
 		return meaning(&postgresDialect, err)
 	}
@@ -180,14 +194,14 @@ type postgresTx struct {
 	turns   []chan struct{} // that were taken
 	conn    *pgxpool.Conn
 	waiting *pgx.Batch // what has not been sent yet
-	opening int        // how many of that BEGIN is: 1 or 0
+	opening string     // the first of that, in a transaction
 	sent    bool       // whether anything was
 }
 
-// begin waits for its turns and a connection. Without a statement to begin a
-// transaction with, every statement is one.
-func (s *postgresDB) begin(ctx context.Context, statement string, turns ...chan struct{}) (_ *postgresTx, err error) {
-	p := &postgresTx{waiting: new(pgx.Batch)}
+// begin waits for its turns and a connection.
+func (s *postgresDB) begin(ctx context.Context, opening string, turns ...chan struct{}) (_ *postgresTx, err error) {
+	p := &postgresTx{opening: opening}
+	p.begins()
 	defer func() {
 		if err != nil {
 			p.end()
@@ -207,17 +221,22 @@ func (s *postgresDB) begin(ctx context.Context, statement string, turns ...chan 
 	if p.conn, err = s.pool.Acquire(ctx); err != nil {
 		return nil, err
 	}
-	if statement != "" {
-		p.waiting.Queue(statement)
-		p.opening = 1
-	}
 	return p, nil
+}
+
+// begins has a transaction begin with the next statement.
+func (p *postgresTx) begins() {
+	p.waiting = new(pgx.Batch)
+	p.waiting.Queue(p.opening)
 }
 
 // send sends what waits and one more statement, the answer to which is for read.
 func (p *postgresTx) send(ctx context.Context, query string, args []any, read func(pgx.BatchResults) error) error {
 	batch, before := p.waiting, p.waiting.Len()
 	p.waiting, p.sent = new(pgx.Batch), true
+	if p.opening == beginQueue {
+		p.begins() // so does the next one
+	}
 	batch.Queue(query, args...)
 	answers := p.conn.SendBatch(ctx, batch)
 	defer answers.Close()
@@ -265,11 +284,8 @@ func (p *postgresTx) query(ctx context.Context, query string, args []any, each f
 // commit does not end with the caller's context: then nobody would know how it
 // ended.
 func (p *postgresTx) commit(ctx context.Context) error {
-	if !p.sent && p.waiting.Len() == p.opening {
-		return nil // nothing was done
-	}
-	if p.waiting.Len() == 0 && p.conn.Conn().PgConn().TxStatus() == 'I' {
-		return nil // every statement was one
+	if p.opening == beginQueue || !p.sent && p.waiting.Len() == 1 {
+		return nil // every statement was one, or nothing was done
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
 	defer cancel()

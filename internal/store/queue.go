@@ -95,28 +95,28 @@ func claimStatement(d *dialect, held int) string {
 			SELECT (SELECT MIN(tenant) FROM jobs WHERE dead_at = 0 AND tenant > tenants.tenant) FROM tenants WHERE tenant IS NOT NULL
 		), priorities (priority) AS (VALUES (-1), (0), (1)), held (tenant, jobs, room) AS (VALUES ` + b.String() + `),
 		first AS (
-			SELECT j.tenant, j.id, j.due_at, p.priority,
-				ROW_NUMBER() OVER (PARTITION BY j.tenant ORDER BY p.priority, j.due_at, j.id) AS place
+			SELECT j.tenant, j.id, j.run_at, p.priority,
+				ROW_NUMBER() OVER (PARTITION BY j.tenant ORDER BY p.priority, j.run_at, j.id) AS place
 			FROM tenants t CROSS JOIN priorities p CROSS JOIN ` + d.firstDue + `
 		),
 		due AS MATERIALIZED (
 			SELECT f.tenant, f.id FROM first f LEFT JOIN held h ON h.tenant = f.tenant
-			WHERE place <= COALESCE(room, $4) ORDER BY place + COALESCE(jobs, 0), priority, due_at, f.id LIMIT $4
+			WHERE place <= COALESCE(room, $4) ORDER BY place + COALESCE(jobs, 0), priority, run_at, f.id LIMIT $4
 		)
 		UPDATE jobs SET owner = $1, due_at = $3, fence = fence + 1, attempts = attempts + 1,
 			failures = failures + CASE WHEN owner = '' THEN 0 ELSE 1 END,
 			again_at = CASE WHEN again_at <= $2 THEN 0 ELSE again_at END
-		FROM due WHERE jobs.tenant = due.tenant AND jobs.id = due.id
-		RETURNING jobs.tenant, jobs.id, kind, key, run_at, attempts, last_error, failures, fence, priority`
+		WHERE (tenant, id) IN (SELECT tenant, id FROM due)
+		RETURNING tenant, id, kind, key, run_at, attempts, last_error, failures, fence, priority`
 }
 
-// Of one tenant and priority, the first that are due.
+// Of one tenant and priority, the first that are due. Those that somebody has in hand are
+// among those that came to run, until the end of the lease shows that they are not due.
 const (
-	dueOf = `FROM jobs WHERE tenant = t.tenant AND priority = p.priority AND dead_at = 0 AND due_at <= $2 ORDER BY due_at, id LIMIT $4`
-	// As many due at the same time as there may be, SQLite goes as far as the last of them.
-	firstDueSQLite = `jobs j WHERE j.tenant = t.tenant AND j.priority = p.priority AND j.dead_at = 0
-		AND (j.due_at, j.id) <= (SELECT due_at, id FROM (SELECT due_at, id ` + dueOf + `) ORDER BY due_at DESC, id DESC LIMIT 1)`
-	firstDuePostgres = `LATERAL (SELECT tenant, id, due_at ` + dueOf + ` FOR UPDATE SKIP LOCKED) j`
+	dueOf = `FROM jobs WHERE tenant = t.tenant AND priority = p.priority AND dead_at = 0 AND run_at <= $2 AND due_at <= $2 ORDER BY run_at, id LIMIT $4`
+	// SQLite has no LATERAL, and compares with what a subquery finds by asking it again for each row.
+	firstDueSQLite   = `jobs j WHERE j.rowid IN (SELECT rowid ` + dueOf + `)`
+	firstDuePostgres = `LATERAL (SELECT tenant, id, run_at ` + dueOf + ` FOR UPDATE SKIP LOCKED) j`
 )
 
 // Extend implements jobs.Queue.
@@ -134,20 +134,20 @@ func (s *Store) FinishAll(ctx context.Context, cs []jobs.Claimed) (lost []jobs.C
 		gone := map[key]bool{}
 		err := s.db.write(journey.WithoutHurry(ctx), oneStatement, func(t *tx) error {
 			clear(gone)
-			list, args := heldBy(chunk)
+			list, args := heldBy(t.dialect, chunk)
 			note := func(r row) error {
 				var k key
 				err := r.Scan(&k.tenant, &k.id)
 				gone[k] = true
 				return err
 			}
-			if err := t.query(note, `DELETE FROM jobs WHERE again_at = 0 AND dead_at = 0 AND `+list+` RETURNING tenant, id`, args...); err != nil {
+			if err := t.query(note, `DELETE FROM jobs WHERE again_at = 0 AND `+list+` RETURNING tenant, id`, args...); err != nil {
 				return err
 			}
 			if len(gone) == len(chunk) {
 				return nil
 			}
-			return t.query(note, `UPDATE jobs SET `+runAgain+` WHERE again_at <> 0 AND dead_at = 0 AND `+list+` RETURNING tenant, id`, args...)
+			return t.query(note, `UPDATE jobs SET `+runAgain+` WHERE again_at <> 0 AND `+list+` RETURNING tenant, id`, args...)
 		})
 		if err != nil {
 			return nil, err
@@ -161,9 +161,19 @@ func (s *Store) FinishAll(ctx context.Context, cs []jobs.Claimed) (lost []jobs.C
 	return lost, nil
 }
 
-// heldBy is the condition that one of the jobs is still held as claimed. So that there
-// are few different statements, the last one is repeated.
-func heldBy(cs []jobs.Claimed) (condition string, args []any) {
+// heldBy is the condition that a job is one of these, held as claimed. So that there are
+// few different statements, it is the same for any number on PostgreSQL, to which many ORs
+// are slow; and on SQLite, which has no arrays, the last one is repeated.
+func heldBy(d *dialect, cs []jobs.Claimed) (condition string, args []any) {
+	if d == &postgresDialect {
+		var tenants, ids, owners []string
+		var fences []int64
+		for _, c := range cs {
+			tenants, ids, owners, fences = append(tenants, c.Tenant), append(ids, c.ID), append(owners, c.Owner), append(fences, c.Fence)
+		}
+		return `(tenant, id, owner, fence) IN (SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[]))`,
+			[]any{tenants, ids, owners, fences}
+	}
 	var b strings.Builder
 	n := 1
 	for n < len(cs) {
@@ -171,7 +181,7 @@ func heldBy(cs []jobs.Claimed) (condition string, args []any) {
 	}
 	for i := range n {
 		if i > 0 {
-			b.WriteString(" OR ") // each through the primary key, which of a list PostgreSQL does not see
+			b.WriteString(" OR ")
 		}
 		c := cs[min(i, len(cs)-1)]
 		args = append(args, c.Tenant, c.ID, c.Owner, c.Fence)
@@ -314,7 +324,10 @@ func (s *Store) bury(ctx context.Context, tenant, id, by, action string, now tim
 	})
 }
 
-const held = `tenant = $1 AND id = $2 AND owner = $3 AND fence = $4 AND dead_at = 0`
+// held is the condition that a job is held as claimed. A dead one has no owner; to ask
+// for dead_at besides would let PostgreSQL go through all of a tenant's jobs in an index
+// of those that are not dead, while it takes the table for a small one.
+const held = `tenant = $1 AND id = $2 AND owner = $3 AND fence = $4`
 
 func (s *Store) report(ctx context.Context, iso isolation, fn func(*tx) (int, error)) error {
 	return s.db.write(journey.WithoutHurry(ctx), iso, func(t *tx) error {

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -30,6 +31,12 @@ const (
 	retryEvery  = time.Millisecond
 	breathEvery = 100 * time.Millisecond
 	breath      = 3 * time.Millisecond
+	// writerCache is for the pages that one commit changes. Those that do not fit are
+	// written to the log early, and often twice.
+	writerCache = 16 << 20
+	// forgetEvery is how often at most the log is cut because something was erased:
+	// everybody waits for that.
+	forgetEvery = time.Second
 	// maxBatch bounds how many updates share a commit, and with it how long the
 	// first of them waits for the others.
 	maxBatch = 256
@@ -76,7 +83,8 @@ func OpenSQLite(ctx context.Context, path string) (*Store, error) {
 	}
 	// The order counts: waiting comes before switching to WAL, which needs a lock.
 	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + fmt.Sprintf("?_pragma=busy_timeout(%d)", busyTimeout.Milliseconds()) +
-		"&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_pragma=secure_delete(1)&_txlock=immediate"
+		"&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_pragma=secure_delete(1)" +
+		"&_pragma=temp_store(MEMORY)&_txlock=immediate"
 	s := &sqliteDB{calls: make(chan *call), quit: make(chan struct{}), gone: make(chan struct{})}
 	if s.writing, err = sql.Open("sqlite", dsn); err != nil {
 		return nil, opening("SQLite", err)
@@ -101,6 +109,9 @@ func OpenSQLite(ctx context.Context, path string) (*Store, error) {
 	}
 	if err == nil {
 		err = w.do("PRAGMA busy_timeout = 0") // begin waits, in its own way
+	}
+	if err == nil {
+		err = w.do(fmt.Sprintf("PRAGMA cache_size = -%d", writerCache>>10))
 	}
 	if err != nil {
 		s.reading.Close()
@@ -130,20 +141,36 @@ func checkPragmas(ctx context.Context, w *session) error {
 func (s *sqliteDB) writer(w *session) {
 	defer close(s.gone)
 	defer w.close()
+	var cut time.Time // when the log was last cut
+	owed := false     // something was erased since
 	for rested := time.Now(); ; {
 		c := s.next()
 		if c == nil {
+			var due <-chan time.Time
+			if owed {
+				due = time.After(time.Until(cut.Add(forgetEvery)))
+			}
 			select {
 			case c = <-s.calls:
 				rested = time.Now()
+			case <-due:
 			case <-s.quit:
+				if owed {
+					forget(w)
+				}
 				return
 			}
 		} else if time.Since(rested) > breathEvery {
 			time.Sleep(breath)
 			rested = time.Now()
 		}
-		s.batch(w, c)
+		if c != nil && s.batch(w, c) {
+			owed = true
+		}
+		if owed && time.Since(cut) >= forgetEvery {
+			forget(w)
+			owed, cut = false, time.Now()
+		}
 	}
 }
 
@@ -161,19 +188,20 @@ func begin(w *session) error {
 	}
 }
 
-// batch runs first, and whoever waits behind it, in one transaction.
-func (s *sqliteDB) batch(w *session, first *call) {
+// batch runs first, and whoever waits behind it, in one transaction, and reports whether
+// something was erased.
+func (s *sqliteDB) batch(w *session, first *call) (erased bool) {
 	if err := begin(w); err != nil {
 		err = meaning(&sqliteDialect, err)
 		for c := first; c != nil; c = s.next() {
 			c.done <- err // the database is busy: who waits behind would wait as long again
 		}
-		return
+		return false
 	}
 	// Whoever fails is told with the others, after COMMIT: fn may have failed
 	// because of what it saw of its neighbours.
 	var batch []*call
-	passed, erased := 0, false
+	passed := 0
 	finish := func(err error) {
 		for _, c := range batch {
 			if err == nil {
@@ -194,7 +222,7 @@ func (s *sqliteDB) batch(w *session, first *call) {
 				Code: proof.CodeUnavailable, Reason: proof.ReasonUnavailable, Temporary: true,
 				Message: "the database is not available right now", Err: err,
 			})
-			return
+			return false
 		}
 		if c.failed == nil {
 			passed++
@@ -208,7 +236,7 @@ func (s *sqliteDB) batch(w *session, first *call) {
 	if passed == 0 {
 		_ = w.do("ROLLBACK")
 		finish(nil)
-		return
+		return false
 	}
 	err := w.do("COMMIT")
 	if err != nil {
@@ -216,9 +244,7 @@ func (s *sqliteDB) batch(w *session, first *call) {
 		_ = w.do("ROLLBACK")
 	}
 	finish(err)
-	if erased && err == nil {
-		forget(w)
-	}
+	return erased && err == nil
 }
 
 // next returns a call that waits already, or nil.
@@ -330,9 +356,12 @@ func (s *sqliteDB) read(ctx context.Context, fn func(*tx) error) error {
 	return t.err
 }
 
+// ping writes something that nobody reads: a disk that is full can be read from all the
+// same.
 func (s *sqliteDB) ping(ctx context.Context) error {
-	return s.read(ctx, func(t *tx) error {
-		return t.query(func(row) error { return nil }, "SELECT 1")
+	return s.write(ctx, oneStatement, func(t *tx) error {
+		_, err := t.exec("PRAGMA user_version = 1")
+		return err
 	})
 }
 
@@ -380,13 +409,31 @@ func (c *session) stmt(query string) (*sql.Stmt, error) {
 	if s, ok := c.stmts[query]; ok {
 		return s, nil
 	}
-	// SQLite reads $1 as a name and ?1 as a number.
-	s, err := c.conn.PrepareContext(context.Background(), strings.ReplaceAll(query, "$", "?"))
+	s, err := c.conn.PrepareContext(context.Background(), parameters(query))
 	if err != nil {
 		return nil, err
 	}
 	c.stmts[query] = s
 	return s, nil
+}
+
+// parameters writes them as SQLite wants them: $1 is a name to it and ?1 a number, which
+// the driver looks up in a list of all of them each time. If they are in order, it need not.
+func parameters(query string) string {
+	var b strings.Builder
+	parts := strings.Split(query, "$")
+	for i, part := range parts {
+		if i > 0 {
+			number := strconv.Itoa(i)
+			rest, ok := strings.CutPrefix(part, number)
+			if !ok || rest != "" && rest[0] >= '0' && rest[0] <= '9' {
+				return strings.ReplaceAll(query, "$", "?")
+			}
+			part = "?" + rest
+		}
+		b.WriteString(part)
+	}
+	return b.String()
 }
 
 // Statements do not run under the caller's context: an interrupted one would

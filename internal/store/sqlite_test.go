@@ -19,6 +19,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/kosmoscope/kosmoscope/internal/hooks"
 	"github.com/kosmoscope/kosmoscope/internal/jobs"
 	"github.com/kosmoscope/kosmoscope/internal/journey"
 	"github.com/kosmoscope/kosmoscope/internal/proof"
@@ -217,6 +218,10 @@ func TestOtherProcess(t *testing.T) {
 	}
 }
 
+func newEvent(tenant string) *hooks.Event {
+	return &hooks.Event{ID: uuid.Must(uuid.NewV7()).String(), Tenant: tenant, Hash: make([]byte, 32), Source: hooks.SourceWebhook, ReceivedAt: time.Now()}
+}
+
 // TestErasedBytes looks for what was erased in the files themselves.
 func TestErasedBytes(t *testing.T) {
 	dir := t.TempDir()
@@ -235,6 +240,11 @@ func TestErasedBytes(t *testing.T) {
 			tx.PutHistory("t", "s", []byte("HISTORY-TO-ERASE"), 0, time.Now()))
 	})
 	if err != nil {
+		t.Fatal(err)
+	}
+	e := newEvent("t")
+	e.Lookups, e.Sealed = [][]byte{p.Lookup, []byte("NAME-TO-ERASE")}, []byte("CONTENT-TO-ERASE")
+	if err := s.UpdateHooks(t.Context(), func(tx hooks.Tx) error { _, err := tx.InsertEvents("t", []*hooks.Event{e}); return err }); err != nil {
 		t.Fatal(err)
 	}
 	found := func() (n int) {
@@ -291,7 +301,7 @@ func TestOpen(t *testing.T) {
 		"postgres://u@127.0.0.1:1/x":   "connect",
 		"postgres://u:p%ss@@::bad/url": "cannot parse",
 	} {
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		s, err := store.Open(ctx, dsn)
 		cancel()
 		if err == nil {

@@ -53,7 +53,7 @@ func Open(ctx context.Context, dsn string) (*Store, error) {
 // that come later fail.
 func (s *Store) Close() error { return s.db.close() }
 
-// Ping reports whether the database answers.
+// Ping reports whether the database answers; SQLite, whether it can be written to.
 func (s *Store) Ping(ctx context.Context) error { return s.db.ping(ctx) }
 
 // Update implements journey.Store. fn must not call Update or View.

@@ -130,7 +130,7 @@ func (k *localKosmos) advance(d time.Duration) {
 	k.time = k.time.Add(d)
 }
 
-func startKosmos(t *testing.T, curve blockid.Curve) *localKosmos {
+func startKosmos(t *testing.T, curve blockid.Curve, webhooks ...kosmos.Webhook) *localKosmos {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -144,7 +144,7 @@ func startKosmos(t *testing.T, curve blockid.Curve) *localKosmos {
 		Clients:   []kosmos.OAuthClient{{ID: kosmosClient, Secret: kosmosSecret, RedirectURIs: []string{kosmosReturn}}},
 		Workflows: []kosmos.Workflow{{ID: kosmosWorkflow, Node: kosmosNode, Kind: "liveid"}},
 		Engine:    faceEngine{}, DataDir: t.TempDir(), EngineRetries: []time.Duration{1}, Curve: curve,
-		StepUpLiveness: api.LivenessNone, Now: k.now, Logger: slog.New(slog.DiscardHandler),
+		StepUpLiveness: api.LivenessNone, Webhooks: webhooks, Now: k.now, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -9,17 +9,15 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
-
-	"github.com/google/uuid"
+	"unicode"
 
 	"github.com/kosmoscope/kosmoscope/internal/hooks"
-	"github.com/kosmoscope/kosmoscope/internal/journey"
 	"github.com/kosmoscope/kosmoscope/internal/proof"
 )
 
@@ -31,21 +29,23 @@ const CallbackHeader = "X-Kosmos-Signature"
 const (
 	minCallbackSecret = 22 // characters: 128 bits in base64url
 	minCallbackKey    = 16
-	maxHints          = 16          // ids of one callback that are looked up
-	hintsAMinute      = 6           // re-readings that callbacks may ask for of one verification or challenge
-	hintTime          = time.Second // after which a callback is answered anyhow
+	maxNames          = 32               // UUIDs of one callback that are looked up, and as many other words
+	maxHints          = 16               // verifications and challenges that one callback has read again
+	hintsAMinute      = 6                // re-readings that callbacks may ask for of one verification or challenge
+	callbacksASecond  = 200              // of one tenant that are looked into; others are answered and dropped
+	hintTime          = 10 * time.Second // for looking into one
 )
 
 // callback takes a hint from 1Kosmos. What it says is not believed and not even read,
-// besides our own ids, which we sent along when the session was opened; the answer is the
-// same whatever there was in it, and whatever came of it.
+// besides ids, ours and those of sessions there; the answer is the same whatever there was
+// in it, and is given before anybody looks whose ids they are.
 func (d *door) callback(c *call) {
 	t := d.knock(c.r.PathValue("tenant"), c.r.PathValue("secret"))
 	if t == nil {
 		c.refuse(nothingHere())
 		return
 	}
-	c.caller.Tenant = t.ID
+	c.Caller.Tenant = t.ID
 	buf, err := c.read(maxHookBody)
 	if err != nil {
 		c.refuse(err)
@@ -56,11 +56,35 @@ func (d *door) callback(c *call) {
 		c.refuse(nothingHere())
 		return
 	}
-	if err := d.hint(c, t, ourIDs(buf.Bytes())); err != nil { // the poll that is due anyway will find out
-		d.Logger.WarnContext(c.r.Context(), "a callback was not followed", "tenant", t.ID, "request_id", c.id, "error", err)
+	c.Status = http.StatusAccepted
+	c.w.Header().Set("Content-Length", "0")
+	c.w.WriteHeader(c.Status)
+	_ = http.NewResponseController(c.w).Flush() // where that cannot be, it is answered at the end
+	if !t.mayLook(d.Now()) {
+		c.Reason = proof.ReasonRateLimited
+		return
 	}
-	c.status = http.StatusAccepted
-	c.w.WriteHeader(http.StatusAccepted)
+	if err := d.hint(c, t, names(buf.Bytes())); err != nil { // the poll that is due anyway will find out
+		d.Logger.WarnContext(c.r.Context(), "a callback was not followed", "tenant", t.ID, "request_id", c.ID, "error", err)
+	}
+}
+
+// looks counts the callbacks of one second.
+type looks struct {
+	mu     sync.Mutex
+	second int64
+	n      int
+}
+
+// mayLook counts a callback, and reports whether there is time to look into it.
+func (l *looks) mayLook(now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s := now.Unix(); s != l.second {
+		l.second, l.n = s, 0
+	}
+	l.n++
+	return l.n <= callbacksASecond
 }
 
 // nobody stands in for a tenant that is not there, so that looking takes as long.
@@ -105,41 +129,52 @@ func signedBy(keys, headers []string, body []byte) bool {
 	return fits
 }
 
-// uuids finds what looks like an id of ours: UUIDv7, alone or within a link.
-var uuids = regexp.MustCompile(`[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-7[0-9A-Fa-f]{3}-[89ABab][0-9A-Fa-f]{3}-[0-9A-Fa-f]{12}`)
+var uuids = regexp.MustCompile(`[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}`)
 
-// ourIDs are the ids in any JSON, the first few. A body that is no JSON has none.
-func ourIDs(body []byte) (ids []string) {
+// names are the words in any JSON that may be ids, the first few: UUIDs, alone or as part of
+// a link, and what else has no blanks, since not all backends say how their ids look. A body
+// that is no JSON has none.
+func names(body []byte) []string {
 	if !json.Valid(body) {
 		return nil
 	}
-	for _, m := range uuids.FindAll(bytes.ReplaceAll(body, []byte(`\/`), []byte(`/`)), 8*maxHints) {
-		if id := strings.ToLower(string(m)); !slices.Contains(ids, id) && len(ids) < maxHints {
-			ids = append(ids, id)
+	var ids, others []string
+	add := func(list *[]string, name string) {
+		if name = strings.ToLower(name); len(*list) < maxNames && !slices.Contains(*list, name) {
+			*list = append(*list, name)
 		}
 	}
-	return ids
+	d := json.NewDecoder(bytes.NewReader(body))
+	for t, err := d.Token(); err == nil; t, err = d.Token() {
+		word, _ := t.(string) // also the name of a member
+		found := uuids.FindAllString(word, maxNames)
+		for _, id := range found {
+			add(&ids, id)
+		}
+		if len(found) == 0 && len(word) >= 8 && len(word) <= 128 && !strings.ContainsFunc(word, unicode.IsSpace) {
+			add(&others, word)
+		}
+	}
+	return append(ids, others...)
 }
 
 // hint has what is open be read again now.
-func (d *door) hint(c *call, t *tenant, ids []string) error {
-	if len(ids) == 0 {
+func (d *door) hint(c *call, t *tenant, names []string) error {
+	if len(names) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(c.r.Context(), hintTime)
+	// Whoever called was answered, and may be gone.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.r.Context()), hintTime)
 	defer cancel()
+	due, err := d.Proofing.OpenUnder(ctx, t.ID, names)
+	if err != nil || len(due) == 0 {
+		return err
+	}
 	queued := false
-	err := d.update(ctx, func(tx hooks.Tx) error {
+	err = d.update(ctx, func(tx hooks.Tx) error {
 		queued = false
-		for _, id := range ids {
-			kind, err := openJob(tx, t.ID, id)
-			if err != nil || kind == "" {
-				if err != nil {
-					return err
-				}
-				continue
-			}
-			key, now := d.Hasher.MAC(t.ID, "hooks callback", id), d.Now()
+		for _, job := range due[:min(len(due), maxHints)] {
+			key, now := d.Hasher.MAC(t.ID, "hooks callback", job.Key), d.Now()
 			n, err := tx.Hits(t.ID, limitHint, key, now)
 			if err != nil {
 				return err
@@ -150,11 +185,7 @@ func (d *door) hint(c *call, t *tenant, ids []string) error {
 			if err := tx.Hit(t.ID, limitHint, key, now); err != nil {
 				return err
 			}
-			job, err := uuid.NewV7()
-			if err != nil {
-				return err
-			}
-			if err := tx.Enqueue(&proof.Job{ID: job.String(), Tenant: t.ID, Kind: kind, Key: id, RunAt: now}); err != nil {
+			if err := tx.Enqueue(job); err != nil {
 				return err
 			}
 			queued = true
@@ -165,24 +196,4 @@ func (d *door) hint(c *call, t *tenant, ids []string) error {
 		d.Wake()
 	}
 	return err
-}
-
-// openJob is the kind of job that reads the truth about what has this id; "" if nothing
-// open has.
-func openJob(tx hooks.Tx, tenant, id string) (string, error) {
-	v, err := tx.Verification(tenant, id)
-	if err == nil && v.Status == proof.InProgress {
-		return journey.JobPoll, nil
-	}
-	if err == nil || !errors.Is(err, proof.ErrNotFound) {
-		return "", err
-	}
-	ch, err := tx.Challenge(tenant, id)
-	if err == nil && ch.Status == proof.ChallengePending {
-		return journey.JobChallengePoll, nil
-	}
-	if errors.Is(err, proof.ErrNotFound) {
-		err = nil
-	}
-	return "", err
 }

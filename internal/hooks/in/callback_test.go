@@ -1,13 +1,18 @@
 package in_test
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/google/uuid"
 
@@ -81,8 +86,19 @@ func TestCallback(t *testing.T) {
 		"empty":       {func(string, string) string { return "" }, 0},
 		"null":        {func(string, string) string { return "null" }, 0},
 		"behind a crowd": {func(v, _ string) string {
-			return "[" + strings.Repeat(fmt.Sprintf("%q,", uuid.Must(uuid.NewV7())), 9) + fmt.Sprintf("%q]", v)
+			var b strings.Builder
+			for range 31 {
+				fmt.Fprintf(&b, "%q:%q,", uuid.Must(uuid.NewV7()).String()[1:]+"-name", uuid.Must(uuid.NewV7()))
+			}
+			return "{" + b.String() + fmt.Sprintf(`"id":%q}`, v)
 		}, 1},
+		"too far behind": {func(v, _ string) string {
+			var b strings.Builder
+			for range 33 {
+				fmt.Fprintf(&b, "%q,", uuid.Must(uuid.NewV7()))
+			}
+			return "[" + b.String() + fmt.Sprintf("%q]", v)
+		}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -105,6 +121,91 @@ func TestCallback(t *testing.T) {
 				t.Error("the secret is in the log")
 			}
 		})
+	}
+}
+
+// TestCallbackNames: what may be the id of a session at 1Kosmos is looked up, whatever it
+// looks like, and whatever its member is called.
+func TestCallbackNames(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	const session = "5fe2c2f6-3a4b-4d5e-8f60-718293a4b5c6"
+	for body, want := range map[string][]string{
+		`{"sessionId":"` + session + `","status":"SUCCESS"}`:                                {session, "sessionid"},
+		`{"data":{"session_id":"` + strings.ToUpper(session) + `"}}`:                        {session, "session_id"},
+		`{"url":"https:\/\/acme.example\/idproofing\/session\/` + session + `?x=1"}`:        {session},
+		`["ses_01HXYZ.a~b:c","` + session + `","ses_01HXYZ.a~b:c"]`:                         {session, "ses_01hxyz.a~b:c"},
+		`["two words","short",12345678,true,null,{"n":"` + strings.Repeat("x", 129) + `"}]`: nil,
+		`{"sessionId":"` + session + `"`:                                                    nil,
+		`{}{}`:                                                                              nil,
+	} {
+		s.proofing.under = nil
+		if w := s.post(in.CallbackPrefix+"acme/"+callback, body, "X-Nothing", "1"); w.Code != 202 || w.Body.Len() != 0 {
+			t.Fatalf("%d %s", w.Code, w.Body)
+		}
+		if !slices.Equal(s.proofing.under, want) {
+			t.Errorf("%s: looked up %q, want %q", body, s.proofing.under, want)
+		}
+	}
+}
+
+// TestCallbackAnswers: known or not, found or not, in time or not, the answer is the same,
+// and there before anybody looked.
+func TestCallbackAnswers(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	v, c := s.open("acme", proof.InProgress, proof.ChallengePending)
+	answer := func(body string) string {
+		var early []string
+		w := newRecorder()
+		s.proofing.looking = func() { early = append(early, fmt.Sprint(w.Code, w.Flushed)) }
+		r := httptest.NewRequestWithContext(t.Context(), "POST", in.CallbackPrefix+"acme/"+callback, strings.NewReader(body))
+		s.door.ServeHTTP(w, r)
+		w.Header().Del("X-Request-Id")
+		return fmt.Sprint(early, w.Code, w.Header(), w.Body)
+	}
+	first := answer(fmt.Sprintf("[%q]", uuid.Must(uuid.NewV7())))
+	if !strings.HasPrefix(first, "[202 true] 202 ") {
+		t.Error(first)
+	}
+	for what, body := range map[string]string{"known": v, "a challenge": c, "nobody's": "ses_0123456789", "again": v} {
+		if got := answer(fmt.Sprintf("[%q]", body)); got != first {
+			t.Errorf("%s: %s\nand the first: %s", what, got, first)
+		}
+	}
+	s.proofing.err = errors.New("the store is gone")
+	if got := answer(fmt.Sprintf("[%q]", v)); got != first {
+		t.Errorf("trouble: %s\nand the first: %s", got, first)
+	}
+}
+
+// TestCallbackFlood: of one tenant's callbacks so many in a second are looked into, which
+// costs others nothing.
+func TestCallbackFlood(t *testing.T) {
+	t.Parallel()
+	looked := 0
+	s := newStage(t, func(o *in.Options) {
+		o.Tenants = append(o.Tenants, in.Tenant{ID: "other", CallbackSecrets: []string{older}})
+	})
+	s.proofing.looking = func() { looked++ }
+	send := func(to string, times int) int {
+		looked = 0
+		for range times {
+			if w := s.post(in.CallbackPrefix+to, `["ses_0123456789"]`); w.Code != 202 {
+				t.Fatal(w.Code)
+			}
+		}
+		return looked
+	}
+	if n := send("acme/"+callback, 250); n != 200 {
+		t.Errorf("%d looked into", n)
+	}
+	if n := send("other/"+older, 10); n != 10 {
+		t.Errorf("%d of another tenant", n)
+	}
+	s.later(time.Second)
+	if n := send("acme/"+callback, 10); n != 10 {
+		t.Errorf("%d in the next second", n)
 	}
 }
 
@@ -186,4 +287,32 @@ func TestCallbackSecret(t *testing.T) {
 	if w := s.post(in.CallbackPrefix+"acme/"+callback, fmt.Sprintf(`[%q]`, uuid.Must(uuid.NewV7()))); w.Code != 202 {
 		t.Error(w.Code)
 	}
+}
+
+// FuzzCallback: whatever comes is answered alike, and little of it is looked up.
+func FuzzCallback(f *testing.F) {
+	s := newStage(f, func(o *in.Options) { o.Logger = nil })
+	f.Add([]byte(`{"sessionId":"5fe2c2f6-3a4b-4d5e-8f60-718293a4b5c6","session_id":"ses_0123456789"}`))
+	f.Add([]byte(`[["https:\/\/a.example\/session\/5FE2C2F6-3A4B-4D5E-8F60-718293A4B5C6"],{"\u0000\ud800":"a\u0000bcdefgh"}]`))
+	f.Add([]byte(`{}{}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		s.proofing.under = nil
+		s.later(time.Second)
+		w := newRecorder()
+		s.door.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "POST", in.CallbackPrefix+"acme/"+callback, bytes.NewReader(body)))
+		if len(body) > 64<<10 {
+			return
+		}
+		if w.Code != 202 || w.Body.Len() != 0 {
+			t.Fatalf("%d %s", w.Code, w.Body)
+		}
+		if len(s.proofing.under) > 64 || !json.Valid(body) && len(s.proofing.under) > 0 {
+			t.Fatalf("looked up %q", s.proofing.under)
+		}
+		for _, name := range s.proofing.under {
+			if len(name) < 8 || strings.ContainsFunc(name, unicode.IsSpace) {
+				t.Fatalf("looked up %q", name)
+			}
+		}
+	})
 }

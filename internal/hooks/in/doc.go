@@ -6,7 +6,7 @@
 //	                                                                     └ bad: stored too, parked
 //	POST /descope/v1/hooks/pre-login          size ▶ caller ▶ fields ▶ limits ▶ risk ▶ challenge ▶ action
 //	POST /descope/v1/hooks/post-registration  size ▶ caller ▶ fields ▶ rule ▶ verification ▶ action
-//	POST /kosmos/v1/callbacks/TENANT/SECRET   secret ▶ our ids in it ▶ read the truth now ▶ 202
+//	POST /kosmos/v1/callbacks/TENANT/SECRET   secret ▶ 202 ▶ ids in it ▶ what is open ▶ read the truth now
 //
 // Events are accepted when they are stored, never decide a login, and may come twice. The
 // hooks answer within 2 s; whatever is in their way asks for more, never for less.

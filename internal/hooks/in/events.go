@@ -2,6 +2,7 @@ package in
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -34,7 +35,7 @@ func (d *door) events(c *call) {
 	}
 	defer d.bodies.Put(buf)
 	body := buf.Bytes()
-	if c.caller, err = d.Callers.AuthenticateEvents(c.r, body); err != nil {
+	if c.Caller, err = d.Callers.AuthenticateEvents(c.r, body); err != nil {
 		c.refuse(err)
 		return
 	}
@@ -49,7 +50,7 @@ func (d *door) events(c *call) {
 			out.Parked++
 		}
 	}
-	leave, err := d.enter(c.r.Context(), c.caller.Tenant)
+	leave, err := d.enter(c.r.Context(), c.Caller.Tenant)
 	if err != nil {
 		c.refuse(err)
 		return
@@ -57,23 +58,26 @@ func (d *door) events(c *call) {
 	defer leave()
 	ctx, cancel := context.WithTimeout(c.r.Context(), storeTime)
 	defer cancel()
-	if out.New, err = d.Events.Accept(ctx, c.caller.Tenant, hooks.SourceWebhook, told); err != nil {
+	if out.New, err = d.Events.Accept(ctx, c.Caller.Tenant, hooks.SourceWebhook, told); err != nil {
 		c.refuse(later(err))
 		return
 	}
 	c.answer(http.StatusOK, out)
 }
 
-// later makes an error of ours one that tells the sender to come again.
+// later makes an error of ours one that tells the sender to come again, and when.
 func later(err error) error {
-	switch proof.CodeOf(err) {
-	case proof.CodeInternal, proof.CodeConflict:
-		return &proof.Error{
-			Code: proof.CodeUnavailable, Reason: proof.ReasonUnavailable, Temporary: true, RetryAfter: 5 * time.Second,
-			Message: "the events could not be stored; send them again", Err: err,
-		}
+	e, ok := errors.AsType[*proof.Error](err)
+	switch code := proof.CodeOf(err); {
+	case code == proof.CodeInternal, code == proof.CodeConflict:
+	case code == proof.CodeUnavailable && (!ok || e.RetryAfter == 0):
+	default:
+		return err
 	}
-	return err
+	return &proof.Error{
+		Code: proof.CodeUnavailable, Reason: proof.ReasonUnavailable, Temporary: true, RetryAfter: 5 * time.Second,
+		Message: "the events could not be stored; send them again", Err: err,
+	}
 }
 
 // enter waits for one of the tenant's slots. leave gives it back.

@@ -208,7 +208,7 @@ func TestEventsNotStored(t *testing.T) {
 			s := newStage(t)
 			s.events.err = err
 			w := s.post(in.EventsPath, reference)
-			if w.Code != 503 || strings.Contains(w.Body.String(), "disk") {
+			if w.Code != 503 || w.Header().Get("Retry-After") == "" || strings.Contains(w.Body.String(), "disk") {
 				t.Fatalf("%d %s", w.Code, w.Body)
 			}
 		})

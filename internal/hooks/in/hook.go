@@ -8,8 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/kosmoscope/kosmoscope/internal/connector"
 	"github.com/kosmoscope/kosmoscope/internal/hooks"
 	"github.com/kosmoscope/kosmoscope/internal/journey"
@@ -52,7 +50,7 @@ func (d *door) hook(serve func(ctx context.Context, c *call, body []byte) (Answe
 			return
 		}
 		defer d.bodies.Put(buf)
-		if c.caller, err = d.Callers.Authenticate(c.r, buf.Bytes()); err != nil {
+		if c.Caller, err = d.Callers.Authenticate(c.r, buf.Bytes()); err != nil {
 			c.refuse(err)
 			return
 		}
@@ -70,7 +68,7 @@ func (d *door) hook(serve func(ctx context.Context, c *call, body []byte) (Answe
 		}
 		if len(a.Reasons) > 0 {
 			a.Reason = &a.Reasons[0]
-			c.reason = proof.Reason(a.Reasons[0])
+			c.Reason = proof.Reason(a.Reasons[0])
 		}
 		c.answer(http.StatusOK, a)
 	}
@@ -82,11 +80,11 @@ func (d *door) preLogin(ctx context.Context, c *call, body []byte) (Answer, erro
 	if err != nil {
 		return Answer{}, err
 	}
-	if err := mayCallBack(c.caller, in.CallbackURL); err != nil {
+	if err := mayCallBack(c.Caller, in.CallbackURL); err != nil {
 		return Answer{}, err
 	}
-	who := d.stranger(c.caller.Tenant, in.Identifier, in.Login.IP)
-	full, err := d.admit(ctx, c.caller, who)
+	who := d.stranger(c.Caller.Tenant, in.Identifier, in.Login.IP)
+	full, err := d.admit(ctx, c.Caller, who)
 	if err != nil { // what cannot be counted is not let through
 		return Answer{Action: StepUp, Reasons: []string{d.trouble(ctx, c, "counting a call", err)}}, nil
 	}
@@ -106,7 +104,7 @@ func (d *door) weigh(ctx context.Context, c *call, who stranger, l risk.Login) A
 	if d.Risk == nil {
 		return Answer{Action: StepUp, Reasons: []string{string(proof.ReasonUnavailable)}}
 	}
-	a, err := d.Risk.Evaluate(ctx, c.caller, decide.Request{UserIdentifier: who.name, Login: l})
+	a, err := d.Risk.Evaluate(ctx, c.Caller, decide.Request{UserIdentifier: who.name, Login: l, Unauthenticated: true})
 	if err != nil {
 		return Answer{Action: StepUp, Reasons: []string{d.trouble(ctx, c, "risk evaluation", err)}}
 	}
@@ -127,11 +125,11 @@ func (d *door) weigh(ctx context.Context, c *call, who stranger, l risk.Login) A
 // one, the face is asked for after the login, by the node for it. An error is of the
 // caller's making.
 func (d *door) challenge(ctx context.Context, c *call, who stranger, in connector.PreLogin, out *Answer) error {
-	t := d.tenants[c.caller.Tenant]
+	t := d.tenants[c.Caller.Tenant]
 	if t == nil || !t.Discreet {
 		return nil
 	}
-	full, err := d.admitChallenge(ctx, c.caller.Tenant, who)
+	full, err := d.admitChallenge(ctx, c.Caller.Tenant, who)
 	switch {
 	case err != nil:
 		out.Reasons = append(out.Reasons, d.trouble(ctx, c, "counting a challenge", err))
@@ -151,7 +149,7 @@ func (d *door) challenge(ctx context.Context, c *call, who stranger, in connecto
 	if len(out.Reasons) > 0 {
 		r.Request.ReasonCode = out.Reasons[0]
 	}
-	started, err := d.Proofing.StartChallenge(ctx, c.caller, r)
+	started, err := d.Proofing.StartChallenge(ctx, c.Caller, r)
 	switch {
 	case callers(err):
 		return err
@@ -174,11 +172,11 @@ func (d *door) postRegistration(ctx context.Context, c *call, body []byte) (Answ
 	if err != nil {
 		return Answer{}, err
 	}
-	if err := mayCallBack(c.caller, in.CallbackURL); err != nil {
+	if err := mayCallBack(c.Caller, in.CallbackURL); err != nil {
 		return Answer{}, err
 	}
 	var rule Registration
-	if t := d.tenants[c.caller.Tenant]; t != nil {
+	if t := d.tenants[c.Caller.Tenant]; t != nil {
 		rule = t.Registration
 	}
 	action, why := rule.decide(in.Email, in.EmailVerified)
@@ -191,7 +189,7 @@ func (d *door) postRegistration(ctx context.Context, c *call, body []byte) (Answ
 	if action != Verify {
 		return out, nil
 	}
-	started, err := d.Proofing.Start(ctx, c.caller, journey.StartRequest{
+	started, err := d.Proofing.Start(ctx, c.Caller, journey.StartRequest{
 		DocumentTypes: in.DocumentTypes, Liveness: in.Liveness, CallbackURL: in.CallbackURL, IdempotencyKey: in.IdempotencyKey,
 		ExternalAuth: in.ExternalAuth, Request: proof.Request{UserIdentifier: in.UserIdentifier},
 	})
@@ -208,12 +206,9 @@ func (d *door) postRegistration(ctx context.Context, c *call, body []byte) (Answ
 
 // decided writes a decision about a registration into the trail.
 func (d *door) decided(ctx context.Context, c *call, action, why string) (string, error) {
-	id, err := uuid.NewV7()
-	if err != nil {
-		return "", err
-	}
-	return id.String(), d.update(ctx, func(tx hooks.Tx) error {
-		return d.audit(tx, c.caller, "hook.post_registration", "decision:"+id.String(), "", map[string]string{"action": action, "why": why})
+	id := proof.NewID()
+	return id, d.update(ctx, func(tx hooks.Tx) error {
+		return d.audit(tx, c.Caller, "hook.post_registration", "decision:"+id, "", map[string]string{"action": action, "why": why})
 	})
 }
 
@@ -236,8 +231,8 @@ func callers(err error) bool {
 
 // trouble tells the log, and makes a reason of it that tells nothing of a person.
 func (d *door) trouble(ctx context.Context, c *call, what string, err error) string {
-	d.Logger.ErrorContext(ctx, "a hook answered less than it should: "+what+" failed", "tenant", c.caller.Tenant, "caller", c.caller.ID,
-		"request_id", c.id, "reason", proof.ReasonOf(err), "error", err)
+	d.Logger.ErrorContext(ctx, "a hook answered less than it should: "+what+" failed", "tenant", c.Caller.Tenant, "caller", c.Caller.ID,
+		"request_id", c.ID, "reason", proof.ReasonOf(err), "error", err)
 	if errors.Is(err, context.DeadlineExceeded) {
 		return string(proof.ReasonUnavailable)
 	}

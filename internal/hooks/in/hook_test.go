@@ -98,6 +98,9 @@ func TestNobodyShows(t *testing.T) {
 					if strings.Contains(r.UserIdentifier, "@") || !strings.HasPrefix(r.UserIdentifier, "pre-login:") {
 						t.Fatalf("the risk is asked about the account %q", r.UserIdentifier)
 					}
+					if !r.Unauthenticated {
+						t.Fatal("the risk is not told that nobody is authenticated")
+					}
 				}
 				if discreet == (len(s.proofing.challenges) == 0) && name != "allow" {
 					t.Fatalf("%d challenges", len(s.proofing.challenges))

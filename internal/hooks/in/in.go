@@ -14,8 +14,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/kosmoscope/kosmoscope/internal/connector"
 	"github.com/kosmoscope/kosmoscope/internal/hooks"
 	"github.com/kosmoscope/kosmoscope/internal/journey"
@@ -41,10 +39,14 @@ type Risk interface {
 	Evaluate(ctx context.Context, c proof.Caller, r decide.Request) (decide.Answer, error)
 }
 
-// Proofing begins verifications and challenges. journey.Service implements it.
+// Proofing begins verifications and challenges, and finds those that are open.
+// journey.Service implements it.
 type Proofing interface {
 	Start(ctx context.Context, c proof.Caller, r journey.StartRequest) (journey.Started, error)
 	StartChallenge(ctx context.Context, c proof.Caller, r journey.ChallengeStart) (journey.ChallengeStarted, error)
+	// OpenUnder finds what is open under names that somebody told, and gives the job that
+	// reads the truth about each, due now.
+	OpenUnder(ctx context.Context, tenant string, names []string) ([]*proof.Job, error)
 }
 
 // Authenticator says who calls. internal/callers implements it.
@@ -108,8 +110,9 @@ type door struct {
 type tenant struct {
 	Tenant
 	secrets [][sha256.Size]byte // of callbacks
-	slots   chan struct{}
-	queue   chan struct{} // who waits for a slot, or has one
+	looks
+	slots chan struct{}
+	queue chan struct{} // who waits for a slot, or has one
 }
 
 // New makes the handler for all paths of this door.
@@ -176,47 +179,22 @@ func nothingHere() error {
 // call is one request on its way through the door.
 type call struct {
 	*door
-	w      http.ResponseWriter
-	r      *http.Request
-	id     string
-	caller proof.Caller
-
-	status int
-	reason proof.Reason
+	*connector.Access
+	w http.ResponseWriter
+	r *http.Request
 }
 
-// page gives a request its id and writes the access log, without anything personal: no
-// bodies, links, credentials, nor the path, which may hold a secret.
+// page serves one path, which takes POST alone.
 func (d *door) page(serve func(*call)) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		begin := d.Now()
-		c := &call{door: d, w: w, r: r}
-		if id, err := uuid.NewV7(); err == nil {
-			c.id = id.String()
-		}
-		h := w.Header()
-		h.Set("X-Request-Id", c.id)
-		h.Set("Cache-Control", "no-store")
-		h.Set("X-Content-Type-Options", "nosniff")
+	return connector.Logged("door C", d.Logger, d.Now, func(w http.ResponseWriter, r *http.Request, a *connector.Access) {
 		if r.Method != http.MethodPost && r.Pattern != "/" {
-			h.Set("Allow", http.MethodPost)
-			c.status, c.reason = http.StatusMethodNotAllowed, proof.ReasonInvalidRequest
-			http.Error(w, "this path takes POST", c.status)
-		} else {
-			serve(c)
+			w.Header().Set("Allow", http.MethodPost)
+			a.Status, a.Reason = http.StatusMethodNotAllowed, proof.ReasonInvalidRequest
+			http.Error(w, "this path takes POST", a.Status)
+			return
 		}
-		level := slog.LevelDebug
-		switch {
-		case c.status >= 500:
-			level = slog.LevelError
-		case c.status >= 400:
-			level = slog.LevelInfo
-		}
-		if d.Logger.Enabled(r.Context(), level) {
-			d.Logger.Log(r.Context(), level, "door C", "pattern", r.Pattern, "status", c.status, "reason", c.reason,
-				"tenant", c.caller.Tenant, "caller", c.caller.ID, "request_id", c.id, "took", d.Now().Sub(begin))
-		}
-	}
+		serve(&call{door: d, Access: a, w: w, r: r})
+	})
 }
 
 // read reads the body into a buffer, which the caller gives back; of one that says that
@@ -255,7 +233,7 @@ func (c *call) read(limit int64) (*bytes.Buffer, error) {
 }
 
 func (c *call) refuse(err error) {
-	c.status, c.reason = connector.Refuse(c.w, c.r, c.id, c.Logger, err)
+	connector.Refuse(c.w, c.r, c.Access, c.Logger, err)
 }
 
 func (c *call) answer(status int, v any) {
@@ -264,7 +242,7 @@ func (c *call) answer(status int, v any) {
 		c.refuse(err)
 		return
 	}
-	c.status = status
+	c.Status = status
 	h := c.w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(body)))

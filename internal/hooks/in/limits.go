@@ -162,11 +162,7 @@ func (d *door) update(ctx context.Context, fn func(hooks.Tx) error) error {
 }
 
 func (d *door) audit(tx hooks.Tx, c proof.Caller, action, object string, reason proof.Reason, detail map[string]string) error {
-	id, err := uuid.NewV7()
-	if err != nil {
-		return err
-	}
 	return tx.InsertAudit(&proof.AuditRecord{
-		ID: id.String(), Tenant: c.Tenant, At: d.Now(), Actor: "caller:" + c.ID, Action: action, Object: object, Reason: reason, Detail: detail,
+		ID: proof.NewID(), Tenant: c.Tenant, At: d.Now(), Actor: "caller:" + c.ID, Action: action, Object: object, Reason: reason, Detail: detail,
 	})
 }

@@ -115,7 +115,7 @@ func newStage(t testing.TB, change ...func(*in.Options)) *stage {
 	t.Cleanup(func() { _ = st.Close() })
 	s := &stage{t: t, store: st, vault: v, events: &events{}, at: time.Date(2026, 11, 29, 12, 0, 30, 0, time.UTC)}
 	s.risk = &weigher{answer: decide.Answer{Verdict: risk.StepUp, Reasons: []risk.Reason{"new_device"}}}
-	s.proofing = &proofing{}
+	s.proofing = &proofing{Service: journey.New(journey.Options{Store: st, Vault: v, Now: s.clock})}
 	registry, err := callers.New([]callers.Config{
 		{ID: "descope", Tenant: "acme", Application: "Acme", Bearer: bearer, CallbackURLs: []string{back}},
 		{ID: "audit", Tenant: "acme", Application: "Acme", HMACSecret: hmacKey, HMACSecrets: []callers.Secret{oldKey}, EventsOnly: true},
@@ -229,13 +229,27 @@ func (w *weigher) Evaluate(ctx context.Context, _ proof.Caller, r decide.Request
 // proofing opens what it is asked for. A challenge that is not discreet it refuses for
 // all but those who are enrolled.
 type proofing struct {
-	mu         sync.Mutex
-	starts     []journey.StartRequest
-	challenges []journey.ChallengeStart
-	enrolled   map[string]bool
-	refused    proof.Reason
-	err        error
-	hangs      bool
+	*journey.Service // finds what is open
+	mu               sync.Mutex
+	starts           []journey.StartRequest
+	challenges       []journey.ChallengeStart
+	enrolled         map[string]bool
+	under            []string // names that were looked up last
+	looking          func()   // called when names are looked up
+	refused          proof.Reason
+	err              error
+	hangs            bool
+}
+
+func (p *proofing) OpenUnder(ctx context.Context, tenant string, names []string) ([]*proof.Job, error) {
+	p.under = names
+	if p.looking != nil {
+		p.looking()
+	}
+	if p.err != nil {
+		return nil, p.err
+	}
+	return p.Service.OpenUnder(ctx, tenant, names)
 }
 
 func (p *proofing) Start(ctx context.Context, _ proof.Caller, r journey.StartRequest) (journey.Started, error) {

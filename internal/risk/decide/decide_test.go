@@ -293,6 +293,72 @@ func TestNoMatchHeatsTheNetworkAndHardlyThePerson(t *testing.T) {
 	w.want(w.weigh("ada", login(berlin, true)), risk.Allow) // nobody locks somebody else out
 }
 
+// TestBeforeLogin: anybody can ask before a login, so nothing comes of such a decision,
+// whoever says what; the same login with its person authenticated is learned from.
+func TestBeforeLogin(t *testing.T) {
+	w := newWorld(t)
+	w.familiar("ada", berlin)
+	w.publish("", document(t, "geo_anomaly", risk.StepUp), 0, decide.Enforce)
+	ask := func(ip string, unauthenticated bool) decide.Answer {
+		l := login(ip, true)
+		l.Device = "a device"
+		a, err := w.Evaluate(ctx, shop, decide.Request{UserIdentifier: "ada", Login: l, Unauthenticated: unauthenticated})
+		must(t, err)
+		return a
+	}
+	known := func() int {
+		o, _, err := w.Weigh(ctx, "acme", decide.Request{UserIdentifier: "ada", Login: login(office, true)})
+		must(t, err)
+		return o.Logins
+	}
+	before := known()
+	refused := func(id string) {
+		t.Helper()
+		for _, user := range []string{"", "ada", "somebody"} {
+			for _, outcome := range []string{decide.OutcomeSuccess, decide.OutcomeFailure} {
+				e, err := w.End(ctx, shop, id, user, outcome)
+				if want := (decide.Ended{DecisionID: id, Why: decide.WhyNobody}); err != nil || e != want {
+					t.Fatalf("%s of %q: %+v, %v", outcome, user, e, err)
+				}
+			}
+		}
+		if _, err := w.End(ctx, other, id, "", decide.OutcomeSuccess); proof.ReasonOf(err) != proof.ReasonUnknownDecision {
+			t.Fatal(err)
+		}
+		if e, err := w.Explain(ctx, "acme", id); err != nil || e.Outcome != "" {
+			t.Fatalf("%+v, %v", e, err)
+		}
+	}
+	theirs := ask(office, false) // of the person themselves
+	allowed, asked := ask(office, true), ask(sydney, true)
+	w.want(allowed, risk.Allow)
+	w.want(asked, risk.StepUp)
+	w.verdict(shop, asked.DecisionID, "ada", proof.ChallengeMatch)
+	w.verdict(shop, asked.DecisionID, "ada", proof.ChallengeNoMatch)
+	w.signIns = []decide.SignIn{{Users: []string{"ada"}, IP: netip.MustParseAddr(office), At: w.now.Add(time.Second)}}
+	w.now = w.now.Add(time.Minute)
+	_, err := w.ReadSignIns(ctx, proof.Job{Tenant: "acme", Kind: decide.JobSignIns, Key: "acme"})
+	must(t, err)
+	refused(allowed.DecisionID)
+	refused(asked.DecisionID)
+	if n := known(); n != before+1 {
+		t.Fatalf("%d logins are known, not %d: their own alone", n, before+1)
+	}
+	if e := w.end(theirs.DecisionID, decide.OutcomeSuccess); !e.Learned {
+		t.Fatalf("%+v", e)
+	}
+	o, _, err := w.Weigh(ctx, "acme", decide.Request{UserIdentifier: "ada", Login: login(sydney, true)})
+	must(t, err)
+	if o.HeatNetwork != 0 || o.HeatSubject != 0 || o.AddressSeen == risk.Yes {
+		t.Fatalf("%+v", o)
+	}
+	after := ask(office, false)
+	w.want(after, risk.Allow)
+	if e := w.end(after.DecisionID, decide.OutcomeSuccess); !e.Learned || e.Outcome != decide.OutcomeSuccess || known() != before+2 {
+		t.Fatalf("%+v, and %d logins", e, known())
+	}
+}
+
 func TestEndIsForWhoAsked(t *testing.T) {
 	w := newWorld(t)
 	a := w.weigh("ada", login(berlin, true))

@@ -43,10 +43,7 @@ func (s *Service) Evaluate(ctx context.Context, c proof.Caller, r Request) (Answ
 	if r.UserIdentifier == "" {
 		return Answer{}, proof.Invalid("user_identifier", "user_identifier is required; it is null, empty or missing")
 	}
-	id, err := newID()
-	if err != nil {
-		return Answer{}, err
-	}
+	id := proof.NewID()
 	for range 8 {
 		w, err := s.weigh(ctx, c.Tenant, r)
 		if err != nil {
@@ -172,9 +169,10 @@ func (s *Service) decision(c proof.Caller, id string, r Request, w *weighed) (*D
 	if w.shadow != nil {
 		d.ShadowVersion, d.ShadowVerdict = w.triedVersion, w.shadow.Verdict
 	}
-	record := Record{
-		UserIdentifier: r.UserIdentifier, Observation: w.observation, Device: r.Login.Device, Failed: w.failed,
-		Latitude: w.where.Latitude, Longitude: w.where.Longitude, RadiusKM: w.where.RadiusKM, HasPlace: w.where.HasCoordinates,
+	record := Record{UserIdentifier: r.UserIdentifier, Observation: w.observation, Unauthenticated: r.Unauthenticated, Failed: w.failed}
+	if !r.Unauthenticated {
+		record.Device, record.HasPlace = r.Login.Device, w.where.HasCoordinates
+		record.Latitude, record.Longitude, record.RadiusKM = w.where.Latitude, w.where.Longitude, w.where.RadiusKM
 	}
 	if w.shadow != nil {
 		record.ShadowApplication = w.triedOf

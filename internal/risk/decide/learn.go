@@ -22,14 +22,15 @@ const (
 	WhyNoMatch = "no_match_seen" // a step-up was asked for, and no match of it is known
 	WhyDenied  = "was_denied"    // it should not have gone on
 	WhyFailed  = "did_not_succeed"
-	WhyTooLate = "too_late"       // more than a day after the decision
-	WhyBefore  = "learned_before" // from this very decision
-	WhyUnread  = "not_readable"   // what was recorded, or the history, does not open
+	WhyTooLate = "too_late"     // more than a day after the decision
+	WhyUnread  = "not_readable" // what was recorded, or the history, does not open
+	WhyNobody  = "before_login" // the decision was asked for before anybody was authenticated
 )
 
 // End stores how a login ended, and learns from it. Repeating it answers the same. An
 // unknown decision, another caller's, and one about another user than userIdentifier
-// (unless that is empty) are the same error.
+// (unless that is empty) are the same error. The outcome of an unauthenticated one is not
+// accepted, whoever it is said of.
 func (s *Service) End(ctx context.Context, c proof.Caller, id, userIdentifier, outcome string) (Ended, error) {
 	if outcome != OutcomeSuccess && outcome != OutcomeFailure {
 		return Ended{}, proof.Invalid("outcome", "outcome must be success or failure")
@@ -38,7 +39,7 @@ func (s *Service) End(ctx context.Context, c proof.Caller, id, userIdentifier, o
 		return Ended{}, err
 	}
 	return s.end(ctx, c.Tenant, id, outcome, func(d *Decision, r Record) bool {
-		return d.Caller == c.ID && (userIdentifier == "" || r.UserIdentifier == userIdentifier)
+		return d.Caller == c.ID && (userIdentifier == "" || r.UserIdentifier == userIdentifier || r.Unauthenticated)
 	})
 }
 
@@ -62,6 +63,10 @@ func (s *Service) end(ctx context.Context, tenant, id, outcome string, mine func
 		}
 		if !mine(d, r) {
 			return unknownDecision()
+		}
+		if r.Unauthenticated {
+			done = Ended{DecisionID: d.ID, Why: WhyNobody}
+			return nil
 		}
 		done, err = s.apply(tx, subject, d, r, outcome)
 		return err

@@ -10,8 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/kosmoscope/kosmoscope/internal/journey"
 	"github.com/kosmoscope/kosmoscope/internal/proof"
 	"github.com/kosmoscope/kosmoscope/internal/risk"
@@ -124,10 +122,10 @@ func (s *Service) Handlers() map[string]func(context.Context, proof.Job) (time.T
 func (s *Service) Begin(ctx context.Context) error {
 	for id, t := range s.tenants {
 		if err := s.update(ctx, func(tx Tx) error {
-			if err := enqueue(tx, id, JobPurge, id, s.Now().Add(time.Minute)); err != nil || t.SignIns == nil {
+			if err := tx.Enqueue(proof.NewJob(id, JobPurge, id, s.Now().Add(time.Minute))); err != nil || t.SignIns == nil {
 				return err
 			}
-			return enqueue(tx, id, JobSignIns, id, s.Now().Add(signInsEvery))
+			return tx.Enqueue(proof.NewJob(id, JobSignIns, id, s.Now().Add(signInsEvery)))
 		}); err != nil {
 			return err
 		}
@@ -147,27 +145,7 @@ func (s *Service) update(ctx context.Context, fn func(tx Tx) error) error {
 }
 
 func (s *Service) audit(tx Tx, tenant, actor, action, object string, detail map[string]string) error {
-	id, err := newID()
-	if err != nil {
-		return err
-	}
-	return tx.InsertAudit(&proof.AuditRecord{ID: id, Tenant: tenant, At: s.Now(), Actor: actor, Action: action, Object: object, Detail: detail})
-}
-
-func enqueue(tx Tx, tenant, kind, key string, at time.Time) error {
-	id, err := newID()
-	if err != nil {
-		return err
-	}
-	return tx.Enqueue(&proof.Job{ID: id, Tenant: tenant, Kind: kind, Key: key, RunAt: at})
-}
-
-func newID() (string, error) {
-	id, err := uuid.NewV7()
-	if err != nil {
-		return "", fmt.Errorf("making an id: %w", err)
-	}
-	return id.String(), nil
+	return tx.InsertAudit(&proof.AuditRecord{ID: proof.NewID(), Tenant: tenant, At: s.Now(), Actor: actor, Action: action, Object: object, Detail: detail})
 }
 
 func unknownDecision() error {

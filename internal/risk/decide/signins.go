@@ -80,7 +80,7 @@ func (s *Service) succeeded(ctx context.Context, tenant string, e SignIn) error 
 			}
 			_, err := s.end(ctx, tenant, d.ID, OutcomeSuccess, func(d *Decision, r Record) bool {
 				was := addressOf(&r.Observation)
-				return d.Outcome == "" && (!e.IP.IsValid() || !was.IsValid() || was == e.IP.Unmap().WithZone(""))
+				return d.Outcome == "" && !r.Unauthenticated && (!e.IP.IsValid() || !was.IsValid() || was == e.IP.Unmap().WithZone(""))
 			})
 			if err == nil {
 				return nil

@@ -12,6 +12,9 @@ import (
 type Request struct {
 	UserIdentifier string
 	Login          risk.Login // At is ours to say
+	// Unauthenticated: it is asked before anybody showed who they are, so anybody can ask in
+	// another's name. Nothing is learned from such a login, however it ends.
+	Unauthenticated bool
 }
 
 // Answer is a decision, as its caller sees it.
@@ -28,6 +31,8 @@ type Answer struct {
 type Record struct {
 	UserIdentifier string           `json:"user_identifier"`
 	Observation    risk.Observation `json:"observation"`
+	// Unauthenticated is Request's.
+	Unauthenticated bool `json:"unauthenticated,omitempty"`
 	// What a login that ended well teaches, beside the observation.
 	Device    string  `json:"device,omitempty"`
 	Latitude  float64 `json:"lat,omitempty"`

@@ -4,7 +4,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"net/http"
 	"time"
 )
@@ -66,23 +65,19 @@ func guessCallbackStatus(kind, state string) string {
 	return "FAILED"
 }
 
-// callbackBody is what is sent, by the names that events have (reference 2.8). What the
-// creator of a session said of it comes back, except names: their id of it, metadata, and
-// where they wanted the browser.
+// callbackBody is what is sent, by the names that events have (reference 2.8 and 7.1). Nothing
+// that the creator of a session said comes back: no event is known to carry it.
 type callbackBody struct {
-	EventName     string          `json:"eventName"`
-	EventCategory string          `json:"eventCategory"`
-	EventID       string          `json:"event_id"` // the same each time it is sent
-	EventTS       int64           `json:"event_ts"` // unix milliseconds
-	Version       string          `json:"version"`
-	TenantID      string          `json:"tenant_id"`
-	CommunityID   string          `json:"community_id"`
-	SessionID     string          `json:"sessionId"`
-	Status        string          `json:"status"`
-	DVCID         string          `json:"dvcID,omitempty"`
-	UID           string          `json:"uid,omitempty"` // user.uid of the request
-	Metadata      json.RawMessage `json:"metadata,omitempty"`
-	CallbackURL   string          `json:"callbackUrl,omitempty"`
+	EventName     string `json:"eventName"`
+	EventCategory string `json:"eventCategory"`
+	EventID       string `json:"event_id"` // the same each time it is sent
+	EventTS       int64  `json:"event_ts"` // unix milliseconds
+	Version       string `json:"version"`
+	TenantID      string `json:"tenant_id"`
+	CommunityID   string `json:"community_id"`
+	Session       string `json:"sessionId,omitempty"`  // of a proofing, as its events spell it
+	LoginSession  string `json:"session_id,omitempty"` // of a step-up, likewise
+	Status        string `json:"status"`
 }
 
 func badWebhook(text string) problem { return problem{http.StatusBadRequest, styleMessage, text, ""} }

@@ -343,7 +343,7 @@ func (s *Server) dueCallbacks(ctx context.Context) ([]callback, error) {
 }
 
 func (s *Server) sendCallback(ctx context.Context, h Webhook, c callback) error {
-	body := s.callbackBody(ctx, c)
+	body := s.callbackBody(c)
 	status, over := 0, true
 	if len(h.Events) == 0 || slices.Contains(h.Events, body.EventName) {
 		var err error
@@ -368,39 +368,17 @@ func (s *Server) sendCallback(ctx context.Context, h Webhook, c callback) error 
 	return nil
 }
 
-// callbackBody says what ended. What was said of a session that is purged by now, or that
-// cannot be opened, is left out: the callback is a hint all the same.
-func (s *Server) callbackBody(ctx context.Context, c callback) *callbackBody {
+// callbackBody says what ended, and no more.
+func (s *Server) callbackBody(c callback) *callbackBody {
 	name, category := guessCallbackEvent(c.kind, c.state)
 	b := &callbackBody{
 		EventName: name, EventCategory: category, EventID: uuidOf(s.communityID, "callback", c.session), EventTS: c.at, Version: "v1",
-		TenantID: s.tenantID, CommunityID: s.communityID, SessionID: c.session, Status: guessCallbackStatus(c.kind, c.state),
+		TenantID: s.tenantID, CommunityID: s.communityID, Status: guessCallbackStatus(c.kind, c.state),
 	}
-	if c.kind == callbackIDV {
-		v, err := s.store.read(ctx, c.session)
-		if err != nil || v.Request == nil {
-			return b
-		}
-		var user struct {
-			UID string `json:"uid"`
-		}
-		_ = json.Unmarshal(v.Request.User, &user) // there need be none
-		b.DVCID, b.UID, b.CallbackURL = v.Request.DVC, user.UID, v.Request.Callback
-		return b
-	}
-	v, _, err := s.readStepUp(ctx, c.session)
-	if err != nil {
-		return b
-	}
-	switch v.Kind {
-	case kindUWL:
-		if d := uwlDetailOf(v); d != nil {
-			b.Metadata = d.Metadata
-		}
-	case kindWorkflow:
-		var d workflowDetail
-		_ = json.Unmarshal(v.Detail, &d) // purged: nothing
-		b.CallbackURL = d.Callback
+	if c.kind == callbackStepUp {
+		b.LoginSession = c.session
+	} else {
+		b.Session = c.session
 	}
 	return b
 }

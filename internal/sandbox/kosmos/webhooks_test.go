@@ -57,7 +57,7 @@ func (v *receiver) next(t *testing.T) map[string]any {
 	case <-v.more:
 	case <-t.Context().Done():
 		t.Fatal("no callback")
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("no callback in time")
 	}
 	v.mu.Lock()
@@ -80,31 +80,27 @@ func TestCallbacks(t *testing.T) {
 		o.Webhooks = []kosmos.Webhook{{URL: v.URL + "/hook", Secret: hookSecret}}
 	})
 	first := v.next(t) // of the enrolment
-	if first["eventName"] != "E_IDV_DOCUMENT_VALIDATE" || first["status"] != "SUCCESS" || first["dvcID"] != "default" || first["eventCategory"] != "idv" {
+	if first["eventName"] != "E_IDV_DOCUMENT_VALIDATE" || first["status"] != "SUCCESS" || first["eventCategory"] != "idv" {
 		t.Errorf("%v", first)
 	}
 	is := func(what string, got map[string]any, event, status, id string) {
 		t.Helper()
-		if got["eventName"] != event || got["status"] != status || got["sessionId"] != id || got["event_id"] == "" {
+		session := "sessionId"
+		if got["eventCategory"] == "login" {
+			session = "session_id"
+		}
+		if got["eventName"] != event || got["status"] != status || got[session] != id || got["event_id"] == "" || len(got) != 9 {
 			t.Errorf("%s: %v", what, got)
 		}
 	}
 	id := s.create("document-only", "ppt_object", map[string]string{"username": "bob", "firstname": "Bob", "uid": "0198c0de-0000-7000-8000-000000000001"})
 	s.act(id, "decline", nil, "")
-	got := v.next(t)
-	is("declined", got, "E_IDV_SESSION_ABANDONED", "ABANDONED", id)
-	if got["uid"] != "0198c0de-0000-7000-8000-000000000001" || got["user"] != nil {
-		t.Errorf("%v", got)
-	}
+	is("declined", v.next(t), "E_IDV_SESSION_ABANDONED", "ABANDONED", id)
 	id = s.session("face")
 	if f := s.face(id, aliceName, alice); f.State != "match" {
 		t.Fatalf("%+v", f)
 	}
-	got = v.next(t)
-	is("match", got, "E_LOGIN_SUCCEEDED", "SUCCESS", id)
-	if m, _ := got["metadata"].(map[string]any); m["application"] != "Example Bank" {
-		t.Errorf("%v", got)
-	}
+	is("match", v.next(t), "E_LOGIN_SUCCEEDED", "SUCCESS", id)
 	id = s.session("face")
 	s.clock.add(2 * time.Minute)
 	if err := s.Sweep(t.Context()); err != nil {

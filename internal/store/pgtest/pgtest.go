@@ -94,7 +94,7 @@ var start = sync.OnceValues(func() (string, error) {
 		os.RemoveAll(dir)
 		return "", fmt.Errorf("initdb: %w: %s", err, out)
 	}
-	watch := run("/bin/sh", "-c", `"$1" -D "$2" -k "$3" -c listen_addresses= -c fsync=on -c max_connections=100 -c shared_buffers=32MB >"$3/log" 2>&1 &
+	watch := run("/bin/sh", "-c", `"$1" -D "$2" -k "$3" -c listen_addresses= -c fsync=on -c max_connections=400 -c shared_buffers=32MB >"$3/log" 2>&1 &
 		server=$!
 		cat >/dev/null
 		kill -INT $server; wait $server; rm -rf "$3"`, "sh", filepath.Join(bin, "postgres"), data, dir)

@@ -204,7 +204,7 @@ func testEraseChallenges(t *testing.T, o Opener) {
 	put(t, s, p)
 	put(t, s, bystander)
 	c, others := challenge(p), challenge(bystander)
-	c.RequestHash, c.Network, c.DecisionID, c.IdempotencyKey = []byte("hash"), []byte("network"), "decision", "k"
+	c.RequestHash, c.Network, c.DecisionID, c.IdempotencyKey, c.SessionHash = []byte("hash"), []byte("network"), "decision", "k", "session"
 	c.External = proof.External{Status: proof.ExternalAsked, Attempts: 1, AskedAt: start, Sealed: []byte("sealed request id")}
 	others.RequestHash, others.Network, others.External = []byte("hash"), []byte("network"), c.External
 	putChallenges(t, s, c, others)
@@ -214,13 +214,61 @@ func testEraseChallenges(t *testing.T, o Opener) {
 	equal(t, "untouched", readChallenge(t, s, c.ID), c)
 	update(t, s, func(tx journey.Tx) error { return tx.EraseSubject("t1", p.ID, start) })
 	want := *c
-	want.SealedRequest, want.SealedSession, want.RequestHash, want.Network, want.External.Sealed = nil, nil, nil, nil, nil
+	want.SealedRequest, want.SealedSession, want.RequestHash, want.Network, want.External.Sealed, want.SessionHash = nil, nil, nil, nil, nil, ""
 	want.Version = 1
 	equal(t, "erased", readChallenge(t, s, c.ID), &want)
 	equal(t, "somebody else's", readChallenge(t, s, others.ID), others)
 	_, err := updateChallenge(t, s, c)
 	is(t, "old copy", err, proof.ErrStale) // would bring the sealed columns back
 	equal(t, "hits stay", hits(t, s, "t1", "subject", key, start), 1)
+}
+
+func testOpenUnder(t *testing.T, o Opener) {
+	s := open(t, o)
+	p, elsewhere := subject("t1"), subject("t2")
+	begun := func(p *proof.Subject, status proof.Status, session string) *proof.Verification {
+		v := verification(p)
+		v.Status, v.Upstream.SessionHash = status, session
+		return v
+	}
+	asked := func(p *proof.Subject, status proof.ChallengeStatus, session string) *proof.Challenge {
+		c := challenge(p)
+		c.Status, c.SessionHash = status, session
+		return c
+	}
+	v, bare := begun(p, proof.InProgress, "one"), begun(p, proof.InProgress, "")
+	over, waits, foreign := begun(p, proof.Verified, "one"), begun(p, proof.Pending, "one"), begun(elsewhere, proof.InProgress, "one")
+	put(t, s, p, v, bare, over, waits)
+	put(t, s, elsewhere, foreign)
+	c, same := asked(p, proof.ChallengePending, "two"), asked(p, proof.ChallengePending, "two")
+	ended, unopened := asked(p, proof.ChallengeExpired, "two"), asked(p, proof.ChallengePending, "")
+	putChallenges(t, s, c, same, ended, unopened)
+	for name, tt := range map[string]struct {
+		ids, hashes               []string
+		verifications, challenges []string
+	}{
+		"nothing":      {nil, nil, nil, nil},
+		"unknown":      {[]string{id(), "no id"}, []string{"three"}, nil, nil},
+		"empty":        {[]string{""}, []string{""}, nil, nil},
+		"by session":   {nil, []string{"three", "one"}, []string{v.ID}, nil},
+		"by two":       {nil, []string{"two", "one", "one"}, []string{v.ID}, []string{c.ID, same.ID}},
+		"by id":        {[]string{bare.ID, unopened.ID}, nil, []string{bare.ID}, []string{unopened.ID}},
+		"by both":      {[]string{v.ID, c.ID}, []string{"one", "two"}, []string{v.ID}, []string{c.ID, same.ID}},
+		"what is over": {[]string{over.ID, ended.ID, waits.ID}, nil, nil, nil},
+		"another's":    {[]string{foreign.ID}, nil, nil, nil},
+	} {
+		view(t, s, func(tx journey.Tx) error {
+			verifications, challenges, err := tx.OpenUnder("t1", tt.ids, tt.hashes)
+			equal(t, name+": verifications", verifications, tt.verifications)
+			equal(t, name+": challenges", challenges, tt.challenges)
+			return err
+		})
+	}
+	view(t, s, func(tx journey.Tx) error {
+		verifications, _, err := tx.OpenUnder("t2", nil, []string{"one"})
+		equal(t, "of the other tenant", verifications, []string{foreign.ID})
+		return err
+	})
 }
 
 // testTwoAnswers lets two handles finish one challenge with different answers.

@@ -172,7 +172,15 @@ func testManyEvents(t *testing.T, o Opener) {
 		equal(t, "new", insertEvents(t, s, "t1", es...), n)
 		equal(t, "known", insertEvents(t, s, "t1", es...), 0)
 		got := hooked(t, s, func(tx hooks.Tx) ([]*hooks.Event, error) { return tx.WaitingEvents("t1", 1000) })
-		equal(t, "waiting", got, es)
+		equal(t, "waiting", eventIDs(got), eventIDs(es))
+		sealed := hooked(t, s, func(tx hooks.Tx) (map[string][]byte, error) { return tx.EventContents("t1", eventIDs(es)) })
+		for i, e := range es {
+			equal(t, "an event", readEvent(t, s, e.ID), e)
+			equal(t, "its content", sealed[e.ID], e.Sealed)
+			light := *e
+			light.Hash, light.Lookups, light.Sealed = nil, nil, nil
+			equal(t, "without the rest", got[i], &light)
+		}
 		evaluated(t, s, eventIDs(es)...)
 		equal(t, "left", len(waiting(t, s, "t1", 1000)), 0)
 	}
@@ -217,11 +225,6 @@ func testEventList(t *testing.T, o Opener) {
 			want = append(want, es[i].ID)
 		}
 		equal(t, what, eventIDs(hooked(t, s, func(tx hooks.Tx) ([]*hooks.Event, error) { return tx.Events(c.q) })), want)
-	}
-	for source, want := range map[hooks.Source]time.Time{
-		hooks.SourceWebhook: es[0].OccurredAt, hooks.SourceSearch: es[1].OccurredAt, hooks.SourceHere: {},
-	} {
-		equal(t, string(source), hooked(t, s, func(tx hooks.Tx) (time.Time, error) { return tx.NewestEvent("t1", source) }), want)
 	}
 }
 
@@ -351,6 +354,27 @@ func testForgetEvents(t *testing.T, o Opener) {
 	equal(t, "another tenant's", hooked(t, s, func(tx hooks.Tx) (*hooks.Event, error) { return tx.Event("t2", alone.ID) }), &elsewhere)
 	// What was forgotten with somebody is not found by another who was in it.
 	equal(t, "the other one", forget(other), 1)
+	// Looking for somebody goes through all there is, however many came in between.
+	var between []*hooks.Event
+	for n := range 45 {
+		between = nil
+		for k := range 100 {
+			b := event(fmt.Sprint("between ", n, " ", k), start)
+			b.Lookups = [][]byte{other}
+			if k == 0 && n%11 == 0 {
+				b.Lookups = append(b.Lookups, gone)
+			}
+			between = append(between, b)
+		}
+		insertEvents(t, s, "t1", between...)
+	}
+	// One that is told again beside a new one is found once.
+	beside := event("beside", start)
+	beside.Lookups = [][]byte{other}
+	equal(t, "again, and another", insertEvents(t, s, "t1", between[1], beside), 1)
+	equal(t, "those since", forget(gone), 5)
+	equal(t, "the others", forget(other), 45*100-5+1)
+	equal(t, "nobody is left", []int{forget(gone), forget(other)}, []int{0, 0})
 	// It stays known.
 	late := *alone
 	late.ID = id()

@@ -128,6 +128,24 @@ func testLease(t *testing.T, o Opener) {
 	is(t, "finishing twice", a.Finish(t.Context(), e), jobs.ErrLeaseLost)
 	equal(t, "done", len(claim(t, a, "a", now.Add(1000*time.Hour), 10)), 0)
 
+	// Many in hand, whose time was before, are not in the way of others.
+	var many []*proof.Job
+	for i := range 40 {
+		many = append(many, job(fmt.Sprintf("m%02d", i), now.Add(time.Duration(i)*time.Microsecond)))
+	}
+	enqueue(t, a, many...)
+	in := claim(t, a, "a", now.Add(time.Second), 30)
+	equal(t, "behind those in hand", keys(claim(t, b, "b", now.Add(time.Second), 4)), []string{"m30", "m31", "m32", "m33"})
+	ok(t, a.Extend(t.Context(), in[1], now.Add(time.Hour)))
+	equal(t, "taken over, but for one", keys(claim(t, b, "c", now.Add(lease+time.Second), 3)), []string{"m00", "m02", "m03"})
+	update(t, a, func(tx journey.Tx) error {
+		var errs []error
+		for _, j := range many {
+			errs = append(errs, tx.CancelJobs("t1", "poll", j.Key))
+		}
+		return errors.Join(errs...)
+	})
+
 	// The same owner is not the same claim.
 	enqueue(t, a, job("k", now))
 	x := claimOne(t, a, "a", now)

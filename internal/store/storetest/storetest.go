@@ -75,6 +75,7 @@ func Run(t *testing.T, fresh func(*testing.T) Opener) {
 		"EveryChallengeField":   testEveryChallengeField,
 		"Confidence":            testConfidence,
 		"EraseChallenges":       testEraseChallenges,
+		"OpenUnder":             testOpenUnder,
 		"TwoAnswers":            testTwoAnswers,
 		"SameKeyAtOnce":         testSameKeyAtOnce,
 		"Hits":                  testHits,
@@ -434,7 +435,7 @@ func testErase(t *testing.T, o Opener) {
 	s := open(t, o)
 	p, bystander := subject("t1"), subject("t1")
 	v, others := verification(p), verification(bystander)
-	v.SealedOutcome, v.Upstream.SealedURL = []byte("sealed outcome"), []byte("sealed url")
+	v.SealedOutcome, v.Upstream.SealedURL, v.Upstream.SessionHash = []byte("sealed outcome"), []byte("sealed url"), "hash"
 	v.External = proof.External{Status: proof.ExternalBound, Attempts: 1, Sealed: []byte("sealed request id")}
 	put(t, s, p, v)
 	put(t, s, bystander, others)
@@ -452,7 +453,7 @@ func testErase(t *testing.T, o Opener) {
 		if e != nil {
 			return e
 		}
-		if gone.SealedRequest != nil || gone.SealedOutcome != nil || gone.Upstream.SealedURL != nil || gone.External.Sealed != nil {
+		if gone.SealedRequest != nil || gone.SealedOutcome != nil || gone.Upstream.SealedURL != nil || gone.Upstream.SessionHash != "" || gone.External.Sealed != nil {
 			t.Errorf("sealed columns left: %+v", gone)
 		}
 		kept, e := tx.Verification("t1", others.ID)

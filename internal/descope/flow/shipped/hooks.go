@@ -28,7 +28,7 @@ func preLogin(n *flow.Names) *builder {
 	b := newBuilder(n, "kosmos-pre-login", "Sign in, after the bridge was asked",
 		"The bridge weighs the login before it begins. Sign-in by e-mail code: straight through, with the person's face besides, or not at all.")
 	b.d.Metadata.Fingerprint = true // Keys.TypedDevice needs it
-	a := asking{builder: b, w: newTab, restart: taskEmail, weighed: n.Responses.PreLogin}
+	a := asking{builder: b, w: newTab, restart: taskEmail, weighed: n.Responses.PreLogin, before: true}
 	b.askEmail("Sign in", "Enter your e-mail address. If there is an account with it, we send you a code.", taskPreAccount)
 	b.main(b.quietly(action(taskPreAccount, "Load user, if there is one", n.Actions.LoadUser, taskPreWho)))
 	a.askBefore()
@@ -38,8 +38,7 @@ func preLogin(n *flow.Names) *builder {
 	b.main(b.condition(taskPreWhose, "Is it who was asked about?", []branch{
 		{"same", "yes", []flow.Atomic{test(n.Keys.Email, n.Operators.NotEmpty), compare(n.Keys.Email, n.Operators.Equal, template(n.Keys.Form+".email"))}, taskClaims},
 	}, "no", taskStepUp))
-	b.main(b.claimsOfUser(taskClaims, taskPreSuccess))
-	b.main(a.outcome(taskPreSuccess, "Risk Outcome: straight through", outcomeSuccess, taskEnd))
+	b.main(b.claimsOfUser(taskClaims, taskEnd))
 
 	b.discreetSignIn(taskPreSend, taskPreCode, taskPreVerify, taskPreLoadUser, taskPreOpen)
 	a.challengeBefore()

@@ -161,7 +161,6 @@ const (
 	taskPreTyped     = "104"
 	taskPreAction    = "105"
 	taskPreDeny      = "106"
-	taskPreSuccess   = "107"
 	taskPreWhose     = "108"
 	taskPreSend      = "110" // the sign-in of all whose face is to be seen
 	taskPreCode      = "111"

@@ -36,6 +36,7 @@ type asking struct {
 	restart string  // where a new sign-in begins; "" if there is none here
 	weighed string  // the key of the answer with the decision: its decision_id and reason
 	whose   []field // names whom the decision is about, where an outcome is told
+	before  bool    // it was asked for before the sign-in, in whosever name: no outcome is told
 }
 
 func (b *builder) user() field { return field{"user_identifier", template(b.n.Keys.UserID)} }
@@ -71,6 +72,14 @@ func (a asking) outcome(id, name, outcome, next string, whose ...field) *flow.Ta
 		id: id, name: name, endpoint: endpointRiskOutcome, key: keyRiskOutcome, timeout: patienceOutcome, next: next,
 		payload: append([]field{a.decisionID(), {"outcome", outcome}}, whose...),
 	})
+}
+
+// told is where an outcome is told, or else what follows it.
+func (a asking) told(id, next string) string {
+	if a.before {
+		return next
+	}
+	return id
 }
 
 // weigh is the part up to the decision. What asks for a face leads to taskStepUp.
@@ -200,7 +209,7 @@ func (a asking) face() {
 		{"match", "match", []flow.Atomic{is(result, string(proof.ChallengeMatch))}, match},
 		{"pending", "pending", []flow.Atomic{is(result, string(proof.ChallengePending))}, pending},
 		{"expired", "expired", []flow.Atomic{is(result, string(proof.ChallengeExpired))}, taskStepExpired},
-		{"declined", "declined", []flow.Atomic{is(result, "error"), is(why, string(proof.ReasonDeclined))}, taskNotThem},
+		{"declined", "declined", []flow.Atomic{is(result, "error"), is(why, string(proof.ReasonDeclined))}, a.told(taskNotThem, taskDeclined)},
 		{"no-match", "no match", []flow.Atomic{is(result, string(proof.ChallengeNoMatch))}, taskNoMatch},
 	}, "anything else", taskStepError))
 	switch w {
@@ -221,7 +230,9 @@ func (a asking) face() {
 		b.aside(retry(taskStepExpired, "Time ran out", "Time ran out", late, label, again))
 	}
 	// In an external flow the user is nobody by now.
-	b.aside(outcome(taskNotThem, "Risk Outcome: not them", outcomeFailure, taskDeclined))
+	if !a.before {
+		b.aside(outcome(taskNotThem, "Risk Outcome: not them", outcomeFailure, taskDeclined))
+	}
 	b.aside(deny(taskDeclined, "Stopped by the person", "This sign-in was stopped",
 		"Somebody said that it was not them. If that was you: well done, nobody was let in. Change the password of your e-mail if others may be reading it."))
 	b.aside(deny(taskNoMatch, "Not the same face", "We could not confirm that it is you",
@@ -242,10 +253,12 @@ func (a asking) face() {
 		after = taskMatched
 	} else {
 		// Before the Step Up action, so that hardly anything can fail after it.
-		b.main(b.claimsOfUser(taskMatchClaims, taskMatchOutcome))
+		b.main(b.claimsOfUser(taskMatchClaims, a.told(taskMatchOutcome, taskStepUpOn)))
 		b.needs(attrStatus, attrLevel, attrAt)
 	}
-	b.main(outcome(taskMatchOutcome, "Risk Outcome: the same face", outcomeSuccess, taskStepUpOn, a.whose...))
+	if !a.before {
+		b.main(outcome(taskMatchOutcome, "Risk Outcome: the same face", outcomeSuccess, taskStepUpOn, a.whose...))
+	}
 	b.main(action(taskStepUpOn, "Step Up", b.n.Actions.StepUp, taskJWT))
 	b.main(action(taskJWT, "Generate JWT", b.n.Actions.GenerateJWT, after))
 	if !sub {
