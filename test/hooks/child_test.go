@@ -23,6 +23,7 @@ import (
 	"github.com/kosmoscope/kosmoscope/internal/proof"
 	"github.com/kosmoscope/kosmoscope/internal/store"
 	"github.com/kosmoscope/kosmoscope/internal/vault"
+	"github.com/kosmoscope/kosmoscope/test/program"
 )
 
 const (
@@ -41,7 +42,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	os.Exit(m.Run())
+	os.Exit(program.Main(m, func() error { return nil }))
 }
 
 // rules lead from one event to one action each, of every kind of effect.
