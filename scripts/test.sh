@@ -5,6 +5,19 @@ cd "$(dirname "$0")/.."
 begun=$SECONDS
 step() { printf '\n== [%4ds] %s\n' $((SECONDS - begun)) "$*"; }
 
+# SQLite is C that was translated to Go: under the race detector it runs forty times as
+# long, and what it does with its own memory is not ours to check. Our own code is. One
+# setting for all that is built here, so that nothing is compiled twice. (And `go test`
+# need not vet what the lint step has.)
+GOFLAGS="$(go env GOFLAGS) -vet=off -gcflags=modernc.org/sqlite/lib=-race=false -gcflags=modernc.org/libc/...=-race=false"
+export GOFLAGS
+
+# No test can tell whether a disk has what was synced to it (they kill programs, not
+# machines), but they wait for it, so their files are in memory where there is enough.
+if [ -z "${TMPDIR:-}" ] && [ -w /dev/shm ] && ! grep -q ' /dev/shm .*noexec' /proc/mounts && [ "$(df --output=avail /dev/shm | tail -n 1)" -gt 4000000 ]; then
+  export TMPDIR=/dev/shm
+fi
+
 step "packages"
 scripts/debian.sh chromium postgresql git gcc libc6-dev xmlsec1 libxml2-utils opensaml-schemas xmltooling-schemas
 
@@ -28,9 +41,11 @@ step "OpenAPI"
 (cd test/openapi && npm ci --no-audit --no-fund && npm run --silent lint)
 
 step "without cgo: everything builds, and the engine says that it cannot tell"
-CGO_ENABLED=0 go build -o bin/kosmoscope-nocgo ./cmd/kosmoscope
-CGO_ENABLED=0 go vet ./...
-CGO_ENABLED=0 go test ./internal/engine/...
+CGO_ENABLED=0 go build ./...
+# One package is different then, and those on top of it notice. The rest is the same code.
+CGO_ENABLED=0 go vet ./internal/engine/...
+CGO_ENABLED=0 go test ./internal/engine/{onnx,face,ocr,models,eval/...,service}
+CGO_ENABLED=0 go test -run 'Open|OfVerifier' ./internal/engine
 go test -count=1 ./test/nocgo
 
 export KOSMOSCOPE_REQUIRE_MODELS=1 KOSMOSCOPE_MODELS="$PWD/bin/models" KOSMOSCOPE_MODEL_PACKAGES="$PWD/models/node_modules"
@@ -39,17 +54,17 @@ export KOSMOSCOPE_REQUIRE_MODELS=1 KOSMOSCOPE_MODELS="$PWD/bin/models" KOSMOSCOP
 # nothing to find: of that, the tests with several callers at once. What runs whole
 # programs has them fall behind when it shares the machine, so it goes alone, later.
 arithmetic='internal/engine(/(barcode|face|models|mrz))?|internal/specimen'
-programs='test/(cli|whole|federation|hooks)'
+programs='test/(cli|whole|federation|hooks|world)'
 
 (cd internal/deliveries/standardwebhooks && npm ci --no-audit --no-fund)
 step "Go tests with the race detector"
-go list ./... | grep -vE "/($arithmetic|$programs)\$" | xargs go test -race -timeout 20m
+go list ./... | grep -vE "/($arithmetic|$programs|test/nocgo)\$" | xargs go test -race -timeout 20m
 go list ./... | grep -E "/($arithmetic)\$" | xargs go test -race -timeout 20m -run 'Concurrent|Cancel|Close|Waits|Memory'
 
 step "what computes"
 go list ./... | grep -E "/($arithmetic)\$" | xargs go test -timeout 20m
 # What the local 1Kosmos leaves out under the race detector.
-go test -timeout 20m -run 'Takeover|ForReal|Real|Gate|Actions|Covered|Portrait|Conditions' ./internal/sandbox/kosmos
+go test -timeout 20m -run 'Takeover|ForReal' ./internal/sandbox/kosmos
 
 step "whole programs, one package at a time"
 (cd test/federation/clients && npm ci --no-audit --no-fund)

@@ -125,7 +125,7 @@ func TestDryRun(t *testing.T) {
 		Finished bool
 		Result   hooks.Report
 	}
-	for deadline := time.Now().Add(10 * time.Second); !p.Finished; {
+	for deadline := time.Now().Add(2 * time.Minute); !p.Finished; {
 		if time.Now().After(deadline) {
 			t.Fatal("it does not end")
 		}

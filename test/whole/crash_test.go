@@ -15,7 +15,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/kosmoscope/kosmoscope/test/program"
 )
@@ -70,9 +69,9 @@ func killedBetweenSteps(t *testing.T, w *world) {
 		_, err := p.submit(pg, "/consent", url.Values{"consent": {"yes"}})
 		gone <- err
 	}()
-	await(t, 20*time.Second, "the session is created upstream", lost.arrived)
+	await(t, "the session is created upstream", lost.arrived)
 	w.kill(w.bridges[0])
-	if err := await(t, 20*time.Second, "the browser notices", gone); err == nil {
+	if err := await(t, "the browser notices", gone); err == nil {
 		t.Error("a bridge that was killed answered")
 	}
 	w.proxy.set(pathCreate, nil)
@@ -92,7 +91,7 @@ func killedBetweenSteps(t *testing.T, w *world) {
 	asking := newHeld()
 	w.proxy.set(pathResult, asking.before)
 	p.done(capture)
-	await(t, 20*time.Second, "the bridge polls", asking.arrived)
+	await(t, "the bridge polls", asking.arrived)
 	w.kill(w.bridges[0])
 	w.proxy.set(pathResult, nil)
 	w.again(w.bridges[0])
@@ -101,7 +100,7 @@ func killedBetweenSteps(t *testing.T, w *world) {
 		t.Errorf("right after the crash: %s", r)
 	}
 	// The job of the dead process is free again when its lease of 30 s is over.
-	eventually(t, 45*time.Second, "the page of the person comes to an end", func() (bool, string) {
+	eventually(t, "the page of the person comes to an end", func() (bool, string) {
 		pg = p.get(w.url + "/v/" + s.SessionID)
 		return pg.step == "done", pg.step + " " + pg.state + " " + pg.reason
 	})
@@ -162,7 +161,7 @@ func TestBridgeIsKilledUnderLoad(t *testing.T) {
 			}
 		})
 	}
-	await(t, 60*time.Second, "enough calls are acknowledged", full)
+	await(t, "enough calls are acknowledged", full)
 	w.kill(w.bridges[0])
 	stop()
 	all.Wait()
@@ -220,11 +219,11 @@ func TestLocal1KosmosIsKilled(t *testing.T) {
 	if c := p.act(capture, "submit", ""); c.State != "judging" {
 		t.Fatalf("after submit: %+v", c)
 	}
-	await(t, 20*time.Second, "the engine is asked for a verdict", verdict.arrived)
+	await(t, "the engine is asked for a verdict", verdict.arrived)
 	w.kill(w.kosmos)
 	w.again(w.kosmos)
 	w.kosmosReady()
-	await(t, 20*time.Second, "the engine is asked again", verdict.arrived)
+	await(t, "the engine is asked again", verdict.arrived)
 	if c := p.state(capture); c.State != "judging" {
 		t.Errorf("after the crash and before a verdict: %+v", c)
 	}
@@ -267,7 +266,7 @@ func TestEngineIsKilledWhileItJudges(t *testing.T) {
 	}
 	t.Cleanup(func() {
 		if engine.Running() {
-			if err := engine.Stop(40 * time.Second); err != nil {
+			if err := engine.Stop(patience); err != nil {
 				t.Error(err)
 			}
 		}
@@ -302,7 +301,7 @@ func TestEngineIsKilledWhileItJudges(t *testing.T) {
 	capture := p.enter(s.SessionURL)
 	p.photos(capture)
 	p.act(capture, "submit", "")
-	if err := await(t, 30*time.Second, "the engine is killed", killed); err != nil {
+	if err := await(t, "the engine is killed", killed); err != nil {
 		t.Fatal(err)
 	}
 	if c := p.state(capture); c.State != "judging" {
@@ -322,7 +321,7 @@ func TestEngineIsKilledWhileItJudges(t *testing.T) {
 	capture = p.enter(s.SessionURL)
 	p.photos(capture)
 	p.act(capture, "submit", "")
-	if err := await(t, 30*time.Second, "the engine is killed", killed); err != nil {
+	if err := await(t, "the engine is killed", killed); err != nil {
 		t.Fatal(err)
 	}
 
@@ -343,7 +342,7 @@ func restart(t *testing.T, engine *program.Process, port int) {
 	if err := engine.Again(); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := engine.Ready(ctx, http.DefaultClient, fmt.Sprintf("http://127.0.0.1:%d/healthz", port)); err != nil {
 		t.Fatal(errors.Join(err, errors.New(engine.Tail())))

@@ -254,7 +254,7 @@ func TestTroubleWithTheResult(t *testing.T) {
 // because to a port that is closed it asks in silence.
 func (w *world) asked(id, reason string) {
 	w.t.Helper()
-	every(w.t, 200*time.Millisecond, patience, "the bridge asks again and again", func() (bool, string) {
+	every(w.t, 200*time.Millisecond, "the bridge asks again and again", func() (bool, string) {
 		n := 0
 		for line := range strings.Lines(w.bridges[0].Log()) {
 			if (strings.Contains(line, `"msg":"poll failed"`) || strings.Contains(line, `"msg":"poll of a challenge failed"`)) && strings.Contains(line, id) && strings.Contains(line, `"reason":"`+reason+`"`) {
@@ -306,7 +306,7 @@ func TestAnswerOfAnotherSession(t *testing.T) {
 	s, p := w.start(nil), w.person()
 	p.done(p.enter(s.SessionURL))
 	w.verified(s.SessionID)
-	await(t, 20*time.Second, "a success was seen on the wire", seen)
+	await(t, "a success was seen on the wire", seen)
 
 	// The same sealed success, again and again, for somebody who handed in nothing.
 	w.proxy.set(pathResult, func(rw http.ResponseWriter, _ *http.Request, _ http.Handler) { theirs.write(rw) })
@@ -321,16 +321,16 @@ func TestPollWaitsAsLongAsItIsTold(t *testing.T) {
 	w := newWorld(t, plan{})
 	told := make(chan time.Time, 100)
 	w.proxy.set(pathResult, func(rw http.ResponseWriter, _ *http.Request, _ http.Handler) {
+		told <- time.Now() // before it can know how long to wait, however slow this machine is
 		rw.Header().Set("Content-Type", "application/json")
 		rw.Header().Set("Retry-After", "4")
 		rw.WriteHeader(http.StatusTooManyRequests)
 		_, _ = rw.Write([]byte(`{"message":"slow down"}`))
-		told <- time.Now()
 	})
 	s := w.start(nil)
 	w.person().enter(s.SessionURL)
-	first := await(t, 20*time.Second, "the bridge polls", told)
-	second := await(t, 20*time.Second, "the bridge polls again", told)
+	first := await(t, "the bridge polls", told)
+	second := await(t, "the bridge polls again", told)
 	if d := second.Sub(first); d < 3500*time.Millisecond {
 		t.Errorf("429 with Retry-After: 4, and the bridge asked again after %s", d)
 	}

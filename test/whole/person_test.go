@@ -282,7 +282,7 @@ func (p *person) judged(capture, state string) captured {
 	p.t.Helper()
 	var c captured
 	// No more often than 1Kosmos lets a page ask: 240 times a minute.
-	every(p.t, 300*time.Millisecond, patience, "1Kosmos comes to "+state, func() (bool, string) {
+	every(p.t, 300*time.Millisecond, "1Kosmos comes to "+state, func() (bool, string) {
 		c = p.state(capture)
 		return c.State == state, c.State + " " + c.Reason
 	})

@@ -71,7 +71,7 @@ func trusting(t *testing.T, file string) *http.Client {
 	if !pool.AppendCertsFromPEM(b) {
 		t.Fatalf("%s holds no certificate", file)
 	}
-	return &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
+	return &http.Client{Timeout: patience, Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true,
 	}}
 }

@@ -199,7 +199,7 @@ func TestAnswersThatCannotBeBelieved(t *testing.T) {
 	p.get(c.ChallengeURL)
 	for n := range 3 { // give_up
 		p.recognised(w.nextSession(p, c), user)
-		eventually(t, patience, "the answer is refused", func() (bool, string) {
+		eventually(t, "the answer is refused", func() (bool, string) {
 			failures := w.sql("SELECT poll_failures FROM challenges WHERE id = $1", c.ChallengeID)
 			return failures[0] == fmt.Sprint(n+1), failures[0]
 		})
@@ -231,7 +231,7 @@ func TestAnswersThatCannotBeBelieved(t *testing.T) {
 // nextSession waits until the challenge page leads to a session that can be answered.
 func (w *world) nextSession(p *person, c challenged) (address string) {
 	w.t.Helper()
-	eventually(w.t, patience, "the page has a session that can be answered", func() (bool, string) {
+	eventually(w.t, "the page has a session that can be answered", func() (bool, string) {
 		pg := p.get(w.url + "/c/" + c.ChallengeID)
 		if address = pg.upstream(); address == "" {
 			return false, pg.step + " " + pg.state
@@ -245,7 +245,7 @@ func (w *world) nextSession(p *person, c challenged) (address string) {
 // refusedAnswer waits until it is on record that an answer was not believed.
 func (w *world) refusedAnswer(id, name, reason string) {
 	w.t.Helper()
-	eventually(w.t, patience, name+": the answer is refused with "+reason, func() (bool, string) {
+	eventually(w.t, name+": the answer is refused with "+reason, func() (bool, string) {
 		o := w.outcome(id)
 		if o.ended() {
 			w.t.Fatalf("%s: the challenge ended as %s", name, o)

@@ -69,7 +69,7 @@ func TestStepUpByTwoBridgesOnOneDatabase(t *testing.T) {
 		same(i)
 	}
 	for i := 3; i < 5; i++ {
-		eventually(t, patience, "a challenge with two answers comes to an end", func() (bool, string) {
+		eventually(t, "a challenge with two answers comes to an end", func() (bool, string) {
 			o := w.outcome(visits[i].ChallengeID)
 			return o.ended(), o.String()
 		})
@@ -83,7 +83,7 @@ func TestStepUpByTwoBridgesOnOneDatabase(t *testing.T) {
 	w.proxy.set(pathAnswer, asking.before)
 	v := visits[5]
 	v.p.recognised(v.address, user)
-	await(t, patience, "a bridge polls", asking.arrived)
+	await(t, "a bridge polls", asking.arrived)
 	w.kill(w.bridges[1])
 	w.turns.only.Store(0)
 	w.proxy.set(pathAnswer, nil)

@@ -88,6 +88,10 @@ func (w *world) stepUpAs(token, user string, in fields) challenged {
 func (w *world) tryStepUp(token, user string, in fields) (c challenged) {
 	w.t.Helper()
 	a := w.askStepUp(token, user, in)
+	// On a busy machine even 1Kosmos in good health can be slower than a node waits.
+	for tries := 1; tries < 5 && a.status == http.StatusServiceUnavailable && bytes.Contains(a.body, []byte(`"reason":"upstream_timeout"`)); tries++ {
+		a = w.askStepUp(token, user, in)
+	}
 	if err := json.Unmarshal(a.body, &c); err != nil || a.status != http.StatusOK {
 		w.t.Fatalf("node Step-Up answered %d %s", a.status, a.body)
 	}
@@ -159,7 +163,7 @@ func (w *world) comesToAs(token, id, match, reason string) outcome {
 	w.t.Helper()
 	want := outcome{MatchResult: match, Reason: reason}
 	var o outcome
-	eventually(w.t, patience, fmt.Sprintf("%s comes to %s", id, want), func() (bool, string) {
+	eventually(w.t, fmt.Sprintf("%s comes to %s", id, want), func() (bool, string) {
 		o = w.outcomeAt(w.url, token, id)
 		if o.ended() && o.String() != want.String() {
 			w.t.Fatalf("%s ended as %s; want %s", id, o, want)
@@ -314,9 +318,9 @@ func TestStepUpWithBridgeKilledBetweenEveryTwoSteps(t *testing.T) {
 		_, err := w.post(w.url, "/descope/v1/stepup", string(body), "Authorization", "Bearer "+bearer)
 		gone <- err
 	}()
-	await(t, 20*time.Second, "the session is created upstream", lost.arrived)
+	await(t, "the session is created upstream", lost.arrived)
 	w.kill(w.bridges[0])
-	if err := await(t, 20*time.Second, "the flow notices", gone); err == nil {
+	if err := await(t, "the flow notices", gone); err == nil {
 		t.Error("a bridge that was killed answered")
 	}
 	w.proxy.set(pathSession, nil)
@@ -369,7 +373,7 @@ func TestStepUpWithBridgeKilledBetweenEveryTwoSteps(t *testing.T) {
 	asking := newHeld()
 	w.proxy.set(pathAnswer, asking.before)
 	phone.recognised(phone.asked(phone.get(home)), user)
-	await(t, 20*time.Second, "the bridge polls", asking.arrived)
+	await(t, "the bridge polls", asking.arrived)
 	w.kill(w.bridges[0])
 	w.proxy.set(pathAnswer, nil)
 	w.again(w.bridges[0])
@@ -432,9 +436,9 @@ func TestStepUpWithLocal1KosmosKilled(t *testing.T) {
 		_, err := p.faced(upload)
 		gone <- err
 	}()
-	await(t, 20*time.Second, "the engine is asked to compare", comparing.arrived)
+	await(t, "the engine is asked to compare", comparing.arrived)
 	restart()
-	if err := await(t, 20*time.Second, "the browser notices", gone); err == nil {
+	if err := await(t, "the browser notices", gone); err == nil {
 		t.Error("a 1Kosmos that was killed answered")
 	}
 	w.comesTo(c.ChallengeID, "pending", "")
@@ -677,7 +681,7 @@ func TestStepUpRunsOutOfTime(t *testing.T) {
 	home := w.url + "/c/" + c.ChallengeID
 	first := p.opens(c.ChallengeURL)
 	last := first
-	every(t, 250*time.Millisecond, patience, "a session that has ended is followed by another", func() (bool, string) {
+	every(t, 250*time.Millisecond, "a session that has ended is followed by another", func() (bool, string) {
 		pg := p.get(home)
 		if pg.step == "done" {
 			t.Fatalf("the challenge ended as %s %s", pg.state, pg.reason)
@@ -686,7 +690,7 @@ func TestStepUpRunsOutOfTime(t *testing.T) {
 		return last != first, pg.step
 	})
 	old := p.authenticator(first)
-	eventually(t, patience, "the old session is over", func() (bool, string) {
+	eventually(t, "the old session is over", func() (bool, string) {
 		f := p.looks(old)
 		return f.State == "expired", f.State
 	})
@@ -700,7 +704,7 @@ func TestStepUpRunsOutOfTime(t *testing.T) {
 	p.recognised(last, user)
 	w.comesTo(c.ChallengeID, "pending", "upstream_unavailable")
 	var o outcome
-	eventually(t, patience, "the deadline", func() (bool, string) {
+	eventually(t, "the deadline", func() (bool, string) {
 		o = w.outcome(c.ChallengeID)
 		return o.ended(), o.String()
 	})
@@ -711,7 +715,7 @@ func TestStepUpRunsOutOfTime(t *testing.T) {
 	if at, err := time.Parse(time.RFC3339, c.ExpiresAt); err != nil || o.CompletedAt != c.ExpiresAt {
 		t.Errorf("it was to expire at %s, and says %s", at, o.raw)
 	}
-	eventually(t, patience, "the end is in the audit trail", func() (bool, string) {
+	eventually(t, "the end is in the audit trail", func() (bool, string) {
 		ends := w.endingsOf(c.ChallengeID)
 		return len(ends) == 1 && ends[0] == "challenge.expired", fmt.Sprint(ends)
 	})

@@ -106,7 +106,7 @@ func refusal(status int) fault {
 
 func eventuallyAt(t *testing.T, w *world, token, id, want string) {
 	t.Helper()
-	eventually(t, patience, id+" becomes "+want, func() (bool, string) {
+	eventually(t, id+" becomes "+want, func() (bool, string) {
 		r := w.resultAt(w.url, token, id)
 		if terminal(r.Status) && r.String() != want {
 			t.Fatalf("it ended as %s; want %s", r, want)

@@ -121,7 +121,7 @@ func startEngine(t *testing.T, dir, models string, port int) (*program.Process, 
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	return e, e.Ready(ctx, http.DefaultClient, fmt.Sprintf("http://127.0.0.1:%d/healthz", port))
 }
@@ -134,7 +134,7 @@ func (c *commons) close() error {
 	if c.engine == nil || !c.engine.Running() {
 		return nil // it never came up: the test that wanted it said so
 	}
-	return errors.Join(c.engine.Stop(40*time.Second), sound(c.engine))
+	return errors.Join(c.engine.Stop(patience), sound(c.engine))
 }
 
 func fixture(name string) string { return filepath.Join(common.dir, name) }
@@ -201,7 +201,7 @@ const (
 func newWorld(t *testing.T, p plan) *world {
 	t.Helper()
 	common.open(t)
-	w := &world{t: t, dir: t.TempDir(), client: &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{}}}
+	w := &world{t: t, dir: t.TempDir(), client: &http.Client{Timeout: patience, Transport: &http.Transport{}}}
 	for _, dir := range []string{"logs", "data/bridge", "data/kosmos"} {
 		if err := os.MkdirAll(w.path(dir), 0o700); err != nil {
 			t.Fatal(err)
@@ -275,7 +275,7 @@ func (w *world) startKosmos(port int, p plan) {
 		w.t.Fatal(err)
 	}
 	// Its certificates appear before it listens.
-	eventually(w.t, 60*time.Second, "the local 1Kosmos makes its certificates", func() (bool, string) {
+	eventually(w.t, "the local 1Kosmos makes its certificates", func() (bool, string) {
 		_, err := os.Stat(w.path("data/kosmos/ca.pem"))
 		return err == nil, w.kosmos.Tail()
 	})
@@ -292,7 +292,7 @@ func (w *world) kosmosReady() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(w.t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
 	defer cancel()
 	client := trusting(w.t, w.path("data/kosmos/ca.pem"))
 	defer client.CloseIdleConnections()
@@ -394,7 +394,7 @@ callers:
 
 func (w *world) bridgeReady(i int) {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
 	defer cancel()
 	if err := w.bridges[i].Ready(ctx, w.client, w.direct[i]+"/healthz"); err != nil {
 		w.t.Fatal(err)
@@ -444,7 +444,7 @@ func (w *world) end() {
 	}
 	for _, p := range all {
 		if p.Running() {
-			if err := p.Stop(30 * time.Second); err != nil {
+			if err := p.Stop(patience); err != nil {
 				w.t.Error(err)
 			}
 		}
@@ -464,14 +464,14 @@ func (w *world) end() {
 const patience = 4 * time.Minute
 
 // eventually waits until check holds; its text says how it stands.
-func eventually(t *testing.T, limit time.Duration, what string, check func() (bool, string)) {
+func eventually(t *testing.T, what string, check func() (bool, string)) {
 	t.Helper()
-	every(t, 25*time.Millisecond, limit, what, check)
+	every(t, 25*time.Millisecond, what, check)
 }
 
-func every(t *testing.T, distance, limit time.Duration, what string, check func() (bool, string)) {
+func every(t *testing.T, distance time.Duration, what string, check func() (bool, string)) {
 	t.Helper()
-	deadline := time.NewTimer(limit)
+	deadline := time.NewTimer(patience)
 	defer deadline.Stop()
 	tick := time.NewTicker(distance)
 	defer tick.Stop()
@@ -483,20 +483,20 @@ func every(t *testing.T, distance, limit time.Duration, what string, check func(
 		select {
 		case <-tick.C:
 		case <-deadline.C:
-			t.Fatalf("not within %s: %s; it stands at: %s", limit, what, state)
+			t.Fatalf("not within %s: %s; it stands at: %s", patience, what, state)
 		}
 	}
 }
 
 // await waits for something to arrive.
-func await[T any](t *testing.T, limit time.Duration, what string, c <-chan T) (v T) {
+func await[T any](t *testing.T, what string, c <-chan T) (v T) {
 	t.Helper()
-	timer := time.NewTimer(limit)
+	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
 	case v = <-c:
 	case <-timer.C:
-		t.Fatalf("not within %s: %s", limit, what)
+		t.Fatalf("not within %s: %s", patience, what)
 	}
 	return v
 }
@@ -619,7 +619,7 @@ func (w *world) resultAt(base, token, id string) (r result) {
 func (w *world) becomes(id, status, reason string) result {
 	w.t.Helper()
 	var r result
-	eventually(w.t, patience, fmt.Sprintf("%s becomes %s %s", id, status, reason), func() (bool, string) {
+	eventually(w.t, fmt.Sprintf("%s becomes %s %s", id, status, reason), func() (bool, string) {
 		r = w.result(id)
 		if terminal(r.Status) && r.Status != status {
 			w.t.Fatalf("%s ended as %s; want %s %s", id, r, status, reason)

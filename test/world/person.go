@@ -53,7 +53,7 @@ func (w *World) Person() (*Person, error) {
 	n := w.people.Add(1)
 	from := fmt.Sprintf("10.%d.%d.1", n>>8&255, n&255)
 	return &Person{Passport: w.Passport, Selfie: w.Selfie, From: from, client: &http.Client{
-		Transport: transport, Jar: jar, Timeout: 60 * time.Second,
+		Transport: transport, Jar: jar, Timeout: patience,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
 }

@@ -37,6 +37,9 @@ type Plan struct {
 	Tenant func(w *World) string
 }
 
+// patience is how long any one thing may take.
+const patience = 4 * time.Minute
+
 // World is one bridge with everything behind it. One serves many tests at a time:
 // users are told apart by their names.
 type World struct {
@@ -78,7 +81,7 @@ func Start(t testing.TB, p Plan) (w *World, err error) {
 	if _, err := models.Open(from); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrLacking, err)
 	}
-	w = &World{client: &http.Client{Timeout: 20 * time.Second}}
+	w = &World{client: &http.Client{Timeout: patience}}
 	if w.dir, err = os.MkdirTemp("", "kosmoscope-world-*"); err != nil {
 		return nil, err
 	}
@@ -93,7 +96,7 @@ func Start(t testing.TB, p Plan) (w *World, err error) {
 	if err = w.paint(); err != nil {
 		return w, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	return w, w.run(ctx, t, from, p)
 }
@@ -226,7 +229,7 @@ func (w *World) trusting(ctx context.Context) (*http.Client, error) {
 	for {
 		transport, err := w.Transport()
 		if err == nil {
-			return &http.Client{Transport: transport, Timeout: 20 * time.Second}, nil
+			return &http.Client{Transport: transport, Timeout: patience}, nil
 		}
 		select {
 		case <-ctx.Done():

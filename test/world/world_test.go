@@ -29,7 +29,7 @@ func TestPerson(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	if err := w.Enrol(ctx, "anna@example.com"); err != nil {
 		t.Fatal(err)

@@ -268,16 +268,24 @@ func TestBusy(t *testing.T) {
 }
 
 func TestTimeout(t *testing.T) {
-	stopped := make(chan struct{})
+	begun, stopped := make(chan struct{}), make(chan struct{})
 	release := make(chan struct{})
 	srv, _ := start(t, func(ctx context.Context) (*api.Report, error) {
+		close(begun)
 		defer close(stopped)
 		<-release // deaf to its context, like a network that is running
 		return passed(), nil
 	}, service.Bounds{Workers: 1, Timeout: 20 * time.Millisecond})
 	c := api.New(srv.URL, nil)
 	req := &api.VerifyRequest{DocumentFront: []byte{1}, LivenessMode: api.LivenessNone}
-	for range 2 { // the second waits in vain for the worker that is still taken
+	// On a slow machine time may be up before the worker begins. Who comes after it began
+	// waits in vain for it.
+	for waited := false; !waited; {
+		select {
+		case <-begun:
+			waited = true
+		default:
+		}
 		_, err := c.Verify(t.Context(), req)
 		var s *api.StatusError
 		if !errors.As(err, &s) || s.Status != 504 || api.Reason(err) != api.ReasonEngineTimeout {

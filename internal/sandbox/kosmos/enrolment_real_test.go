@@ -22,6 +22,9 @@ import (
 // With the real engine: an attacker whose own passport is good cannot take over
 // the name of somebody who is enrolled, and that person still can do everything.
 func TestTakeover(t *testing.T) {
+	if raced {
+		t.Skip("too many pictures for the race detector")
+	}
 	skip := t.Skipf
 	if os.Getenv("KOSMOSCOPE_REQUIRE_MODELS") != "" {
 		skip = t.Fatalf

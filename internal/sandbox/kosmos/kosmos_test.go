@@ -306,7 +306,7 @@ func start(t *testing.T, e kosmos.Engine, change func(*kosmos.Options)) *server 
 	s.http = &http.Client{
 		Transport:     &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Timeout:       30 * time.Second,
+		Timeout:       5 * time.Minute,
 	}
 	s.stop = sync.OnceFunc(func() {
 		s.http.CloseIdleConnections()

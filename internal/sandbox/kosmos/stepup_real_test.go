@@ -45,6 +45,9 @@ func real(t *testing.T) (v *realengine.Verifier, faces []specimen.Face, modelsDi
 // With the real engine: the person who was proofed is recognised in other photos,
 // nobody else is, and an account name that nobody has takes the engine as long.
 func TestStepUpForReal(t *testing.T) {
+	if raced {
+		t.Skip("too many pictures for the race detector")
+	}
 	v, faces, _ := real(t)
 	// variation 0 is the photo itself
 	selfie := func(name string, variation uint64) []byte {
