@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The pages in Debian's Chromium with a fake camera, against the built program.
+# The pages in Debian's Chromium with a fake camera, against the built program. What the
+# pages of a test that fails show is kept in test-results/e2e.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if ! command -v chromium >/dev/null; then
@@ -7,6 +8,11 @@ if ! command -v chromium >/dev/null; then
   [ -z "${CI:-}" ] || exit 1
   exit 0
 fi
+export KOSMOSCOPE_E2E_ARTIFACTS=${KOSMOSCOPE_E2E_ARTIFACTS:-$PWD/test-results/e2e}
+KOSMOSCOPE_E2E_FIXTURES=$(mktemp -d) # the documents and frames are made once
+export KOSMOSCOPE_E2E_FIXTURES
+trap 'rm -rf "$KOSMOSCOPE_E2E_FIXTURES"' EXIT
 cd test/e2e
 npm ci --no-audit --no-fund
-exec node --test --test-concurrency=1 --test-timeout=400000 *.test.mjs
+# The time limit is one for a whole file on a machine that is four times slower than most.
+node --test --test-concurrency=1 --test-timeout=1200000 *.test.mjs

@@ -8,8 +8,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
-import { chromium } from "playwright-core";
-import { lookEverywhere } from "./harness.mjs";
+import { launch, lookEverywhere, visitor } from "./harness.mjs";
 
 const root = resolve(import.meta.dirname, "../..");
 let dir, server, lines, first, browser;
@@ -24,8 +23,7 @@ before(async () => {
   ended.catch(() => {}); // at the end it may
   lines = createInterface({ input: server.stdout })[Symbol.asyncIterator]();
   first = JSON.parse((await Promise.race([lines.next(), ended])).value);
-  const args = ["--disable-quic", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
-  browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args, chromiumSandbox: false });
+  browser = await launch();
 });
 
 after(async () => {
@@ -42,9 +40,8 @@ afterEach(async () => {
 async function open(role, where) {
   server.stdin.write("\n");
   const links = JSON.parse((await lines.next()).value);
-  const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
+  const context = await visitor(browser, { viewport: { width: 1280, height: 900 } });
   contexts.push(context);
-  context.setDefaultTimeout(15_000);
   await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: new URL(first.url).origin });
   const page = await context.newPage();
   const wrong = [];
@@ -52,9 +49,16 @@ async function open(role, where) {
   page.on("console", (m) => m.type() === "error" && !m.text().startsWith("Failed to load resource") && wrong.push(m.text()));
   await page.goto(role === "viewer" ? links.viewer : links.link);
   await page.getByRole("button", { name: "Sign in" }).click();
-  await page.getByRole("heading", { level: 1 }).waitFor();
+  await page.getByRole("button", { name: "Sign out" }).waitFor();
   await page.goto(`${first.url}#/${where}`);
   return { page, wrong };
+}
+
+// left goes on from a field, and waits for what is said of it: that moves what is below, and
+// would take the button from under the pointer.
+async function left(page, field, wrong) {
+  await field.press("Tab");
+  await (wrong ? field.and(page.locator("[aria-invalid=true]")).waitFor() : page.getByText(/to be corrected:$/).waitFor({ state: "detached" }));
 }
 
 const said = (page, text) => page.locator(".said").filter({ hasText: text }).waitFor();
@@ -72,6 +76,7 @@ test("a client is made, its secret is shown once, and what its side needs can be
   // What is wrong is said at its field.
   const redirect = page.getByRole("textbox", { name: /^Redirect addresses/ });
   await redirect.fill("http://login.example/cb");
+  await left(page, redirect, true);
   await page.getByRole("button", { name: "Make the client" }).click();
   await page.getByText("2 things are to be corrected:").waitFor();
   assert.equal(await redirect.getAttribute("aria-invalid"), "true");
@@ -79,7 +84,9 @@ test("a client is made, its secret is shown once, and what its side needs can be
   await page.getByRole("alert").getByRole("button", { name: "Name:" }).click();
   await page.keyboard.type("Back office"); // the focus is there
   await redirect.fill("https://login.example/cb");
-  await page.getByRole("textbox", { name: "Client ID" }).fill("back-office");
+  const name = page.getByRole("textbox", { name: "Client ID" });
+  await name.fill("back-office");
+  await left(page, name, false);
   await page.getByRole("button", { name: "Make the client" }).click();
 
   const once = page.getByRole("region", { name: "The secret of Back office" });
@@ -109,7 +116,7 @@ test("a client is made, its secret is shown once, and what its side needs can be
   await page.getByLabel("It ends").selectOption("0");
   await page.getByRole("button", { name: "End it" }).click();
   await said(page, "The secret does not hold any more.");
-  assert.equal(await page.getByText("ended", { exact: false }).first().isVisible(), true);
+  await page.getByText("ended", { exact: false }).first().waitFor();
 
   await page.getByRole("button", { name: "Disable" }).click();
   await said(page, "The client is disabled");
@@ -117,7 +124,7 @@ test("a client is made, its secret is shown once, and what its side needs can be
   await page.getByRole("button", { name: "Delete the client" }).click();
   await page.getByRole("heading", { name: "Clients", exact: true }).waitFor();
   await page.getByRole("link", { name: "The shop", exact: true }).waitFor();
-  assert.equal(await page.getByRole("link", { name: "Back office", exact: true }).count(), 0);
+  await page.getByRole("link", { name: "Back office", exact: true }).waitFor({ state: "detached" });
   assert.deepEqual(wrong, []);
 });
 
@@ -159,6 +166,7 @@ test("an endpoint is made, tested, and what was sent is in the log", async () =>
   await page.getByRole("link", { name: "New endpoint…" }).click();
   const address = page.getByRole("textbox", { name: "Address" });
   await address.fill("http://10.0.0.1/hook");
+  await left(page, address, true);
   await page.getByRole("button", { name: "Make the endpoint" }).click();
   await page.getByText("2 things are to be corrected:").waitFor();
   await lookEverywhere(page, "endpoint-wrong");
@@ -167,7 +175,9 @@ test("an endpoint is made, tested, and what was sent is in the log", async () =>
   await page.getByRole("checkbox", { name: "It may be in a private network" }).check();
   await page.getByRole("button", { name: "Add a header" }).click();
   await page.getByRole("textbox", { name: "Name of header 1" }).fill("X-Key");
-  await page.getByLabel("Value of header 1").fill("a secret header");
+  const value = page.getByLabel("Value of header 1");
+  await value.fill("a secret header");
+  await left(page, value, false);
   await page.getByRole("button", { name: "Make the endpoint" }).click();
   const once = page.getByRole("region", { name: "The signing secret for the receiver" });
   const secret = await once.locator("code").textContent();

@@ -3,8 +3,8 @@
 import { after, afterEach, before, test } from "node:test";
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { join, resolve } from "node:path";
-import { World, lookEverywhere } from "./harness.mjs";
+import { join } from "node:path";
+import { World, lookEverywhere, program } from "./harness.mjs";
 
 let w;
 before(async () => {
@@ -15,7 +15,6 @@ afterEach(() => w.close());
 
 const berlin = "78.55.20.10";
 const sydney = "49.180.20.30";
-const program = process.env.KOSMOSCOPE_PROGRAM ?? resolve(import.meta.dirname, "../../bin/kosmoscope");
 
 // run is one of the program's commands about the bridge.
 const run = (...args) => execFileSync(program, [...args, "--config", join(w.ready.data, "kosmoscope.yaml"), "--json"], { encoding: "utf8" });
@@ -39,7 +38,7 @@ async function signIn(role, name = "Ann") {
   page.on("console", (m) => m.type() === "error" && said.push(m.text()));
   await page.goto(link);
   await page.getByRole("button", { name: "Sign in" }).click();
-  await page.getByRole("heading", { level: 1 }).waitFor();
+  await page.getByRole("button", { name: "Sign out" }).waitFor();
   return { context, page, said, link };
 }
 
@@ -48,12 +47,9 @@ const ask = (page) => page.getByRole("group", { name: "Ask for a face when any o
 
 // onlyNewCountry makes the draft ask for nothing but a new country.
 async function onlyNewCountry(page) {
-  for (const box of await page.getByRole("tabpanel").getByRole("checkbox", { checked: true }).all()) await box.isVisible(); // all there
-  for (;;) {
-    const box = page.getByRole("tabpanel").getByRole("checkbox", { checked: true }).first();
-    if ((await box.count()) === 0) break;
-    await box.uncheck();
-  }
+  const checked = page.getByRole("tabpanel").getByRole("checkbox", { checked: true });
+  await checked.first().waitFor(); // all are there
+  while (await checked.count()) await checked.first().uncheck();
   await ask(page).getByRole("checkbox", { name: "the country is new" }).check();
 }
 

@@ -5,22 +5,20 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { createServer } from "node:http";
-import { join, resolve } from "node:path";
-import createDescope from "@descope/node-sdk";
+import { join } from "node:path";
 import { Webhook } from "standardwebhooks";
-import { World, lookEverywhere } from "./harness.mjs";
-import { inject, persist } from "./live.mjs";
+import { World, lookEverywhere, program } from "./harness.mjs";
+import { inject } from "./live.mjs";
+import { prove, status } from "./person.mjs";
+import { Shop } from "./shop.mjs";
 
-const program = process.env.KOSMOSCOPE_PROGRAM ?? resolve(import.meta.dirname, "../../bin/kosmoscope");
-const id = (name) => `[data-testid="${name}"]`;
 const who = "grace@hooks.example"; // the demo's rule is for this domain
 
 let w, descope, receiver;
 const told = [];
 before(async () => {
   w = await World.start("--step-up-liveness", "none");
-  const { base_url: baseUrl, project_id: projectId, management_key: managementKey } = w.ready.descope;
-  descope = createDescope({ projectId, baseUrl, managementKey });
+  ({ descope } = new Shop(w.ready));
   receiver = createServer((req, res) => {
     let body = "";
     req.on("data", (d) => (body += d));
@@ -37,7 +35,7 @@ after(async () => {
 });
 
 // soon waits until something is so, and says what it saw last when it never is.
-async function soon(what, look, seconds = 60) {
+async function soon(what, look, seconds = 180) {
   let last;
   for (const end = Date.now() + seconds * 1000; Date.now() < end; await new Promise((r) => setTimeout(r, 200))) {
     last = await look();
@@ -56,7 +54,7 @@ test("from a registration to the mail, the proofing, the attributes, the trail a
   const { data: user } = await descope.management.user.create(who, { email: who, verifiedEmail: true });
 
   const context = await w.browser();
-  await inject(context, await w.frames("head"), { lasts: 12_000 });
+  await inject(context, await w.frames("head"));
   const inbox = await context.newPage();
   const link = await soon("the mail", async () => {
     const mails = await (await context.request.get(`${w.ready.inbox_url}?to=${who}`)).json();
@@ -68,20 +66,8 @@ test("from a registration to the mail, the proofing, the attributes, the trail a
 
   const page = await context.newPage();
   await page.goto(link);
-  await page.locator("input[value=passport]").check();
-  await page.locator(id("consent")).check();
-  await page.locator(id("start")).click();
-  const tab = await context.newPage();
-  await tab.goto(await page.locator(id("open-here")).getAttribute("href"));
-  await tab.locator(id("start")).click();
-  await tab.locator(id("file-document")).setInputFiles(w.fixture("passport.jpg"));
-  await tab.locator("#status.good").waitFor();
-  await tab.locator(id("continue")).click();
-  await tab.locator(id("live")).waitFor();
-  await persist(tab);
-  await tab.locator(id("submit")).click();
-  await tab.locator(`${id("result")}[data-status="success"]`).waitFor();
-  await page.locator(`${id("status")}[data-status="verified"]`).waitFor();
+  await prove(w, page, false);
+  await status(page, "verified");
 
   const attributes = await soon("the attributes", async () => {
     const { data } = await descope.management.user.loadByUserId(user.userId);

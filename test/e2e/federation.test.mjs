@@ -2,83 +2,37 @@
 // OpenID Connect and by SAML, and what we sign lands on its user.
 import { after, afterEach, before, test } from "node:test";
 import assert from "node:assert/strict";
-import createDescope from "@descope/node-sdk";
 import { World, look, lookEverywhere } from "./harness.mjs";
-import { inject, persist } from "./live.mjs";
+import { inject } from "./live.mjs";
+import { app, id, insist, prove, result, showFace, status } from "./person.mjs";
+import { button, shown } from "./screen.mjs";
+import { Shop } from "./shop.mjs";
 
-let w, descope, home, userId;
+let w, shop, home, userId;
 before(async () => {
   w = await World.start("--step-up-liveness", "none"); // step-ups take a still face; live.test.mjs has the other
-  const { base_url: baseUrl, project_id: projectId, management_key: managementKey } = w.ready.descope;
-  descope = createDescope({ projectId, baseUrl, managementKey });
+  shop = new Shop(w.ready);
 });
 after(() => w?.stop());
 afterEach(() => w.close(home));
 
-const id = (name) => `[data-testid="${name}"]`;
 const email = "ada@shop.example";
-const button = (page, name) => page.getByRole("button", { name, exact: true }).last();
-const shown = async (page, text) => {
-  await page.locator("descope-wc").getByText(text, { exact: true }).waitFor();
-  await page.waitForFunction(() => !document.querySelector("descope-wc").shadowRoot.querySelector("descope-button[loading=true], descope-button[disabled=true]"));
-};
-
-async function code(to) {
-  const mails = await (await fetch(`${w.ready.descope.base_url}/lab/api/mail`)).json();
-  return mails.find((m) => m.to === to).code;
-}
-
-async function identify(page, path, who) {
-  await page.goto(`${w.ready.app_url}${path}`);
-  await page.getByLabel("E-mail address").fill(who);
-  await button(page, "Continue").click();
-  await shown(page, "Check your e-mail");
-  const boxes = page.locator("descope-passcode input");
-  for (const [i, digit] of [...(await code(who))].entries()) await boxes.nth(i).press(digit);
-  await button(page, "Continue").click();
-}
-
-// prove goes through the pages of a proofing, from the hand-off page on.
-async function prove(context, page, enrol) {
-  await page.locator("input[value=passport]").check();
-  await page.locator(id("consent")).check();
-  await page.locator(id("start")).click();
-  const tab = await context.newPage();
-  await tab.goto(await page.locator(id("open-here")).getAttribute("href"));
-  if (enrol) await tab.locator(id("enrol")).check();
-  await tab.locator(id("start")).click();
-  await tab.locator(id("file-document")).setInputFiles(w.fixture("passport.jpg"));
-  await tab.locator("#status.good").waitFor();
-  await tab.locator(id("continue")).click();
-  await tab.locator(id("live")).waitFor();
-  await persist(tab);
-  await tab.locator(id("submit")).click();
-  await tab.locator(`${id("result")}[data-status="success"]`).waitFor();
-  await tab.close();
-}
-
-async function session(context) {
-  const cookie = (await context.cookies(w.ready.app_url)).find((c) => c.name === "shop_session");
-  return cookie ? (await descope.validateSession(cookie.value)).token : null;
-}
-
-const arrived = (page) => page.waitForURL(`${w.ready.app_url}/account`);
 
 test("by OpenID Connect a proofing lands on the Descope user: status, level, claims", async () => {
   const context = await w.browser();
-  await inject(context, await w.frames("head", { seed: 3 }), { lasts: 12_000 });
+  await inject(context, await w.frames("head"));
   const page = await context.newPage();
-  await page.goto(`${w.ready.app_url}/federated/prove`);
+  await page.goto(`${shop.url}/federated/prove`);
   await shown(page, "Prove who you are");
   await lookEverywhere(page, "descope-federated-prove");
   await button(page, "Continue").click();
   await page.waitForURL(`${w.ready.bridge_url}/v/*`);
   assert.match(await page.locator(id("application")).first().innerText(), /Tallow & Wick/);
-  await prove(context, page, false);
-  await arrived(page);
-  const token = await session(context);
+  await prove(w, page, false);
+  await shop.arrived(page);
+  const token = await shop.session(context);
   assert.equal(token.kosmos_status, "verified");
-  const { data: user } = await descope.management.user.loadByUserId(token.sub);
+  const { data: user } = await shop.users.loadByUserId(token.sub);
   assert.deepEqual([user.customAttributes.kosmosStatus, user.customAttributes.kosmosIal], ["verified", "none"]);
   assert.deepEqual([user.familyName, user.email ?? ""], ["ERIKSSON", ""], "proofing alone gives claims, and no e-mail");
 });
@@ -86,29 +40,29 @@ test("by OpenID Connect a proofing lands on the Descope user: status, level, cla
 test("declined: nobody is signed in", async () => {
   const context = await w.browser();
   const page = await context.newPage();
-  await page.goto(`${w.ready.app_url}/federated/prove`);
+  await page.goto(`${shop.url}/federated/prove`);
   await shown(page, "Prove who you are");
   await button(page, "Continue").click();
   await page.waitForURL(`${w.ready.bridge_url}/v/*`);
   await page.locator(id("decline")).click();
-  await page.waitForURL(`${w.ready.app_url}/federated/prove**`);
+  await page.waitForURL(`${shop.url}/federated/prove**`);
   await shown(page, "Prove who you are");
-  assert.equal(await session(context), null);
+  assert.equal(await shop.session(context), null);
 });
 
 test("an account whose face is known, for what follows", async () => {
   const context = (home = await w.browser());
-  await inject(context, await w.frames("head"), { lasts: 12_000 });
+  await inject(context, await w.frames("head"));
   const page = await context.newPage();
-  await identify(page, "/signup", email);
+  await shop.identify(page, "/signup", email);
   await shown(page, "Prove who you are");
-  const [tab] = await Promise.all([context.waitForEvent("page"), page.getByRole("link", { name: "Open the page" }).click()]);
-  await prove(context, tab, true);
-  await tab.locator(`${id("status")}[data-status="verified"]`).waitFor();
+  const tab = await shop.opened(page);
+  await prove(w, tab, true);
+  await status(tab, "verified");
   await page.bringToFront();
   await button(page, "I am done").click();
-  await arrived(page);
-  userId = (await session(context)).sub;
+  await shop.arrived(page);
+  userId = (await shop.session(context)).sub;
 });
 
 for (const [how, path] of [
@@ -122,30 +76,24 @@ for (const [how, path] of [
     ]) {
       const context = await w.browser(camera);
       const page = await context.newPage();
-      await identify(page, path, email);
+      await shop.identify(page, path, email);
       await shown(page, "Show that it is you");
       await button(page, "Continue").click();
       await page.waitForURL(`${w.ready.bridge_url}/c/*`);
       await look(page, `federated-challenge-${how.replace(/\W/g, "-")}`);
-      const [tab] = await Promise.all([context.waitForEvent("page"), page.locator(id("open-here")).click()]);
-      await tab.locator(id("account")).fill(userId);
-      await tab.locator(id("use-camera")).click();
-      await tab.locator(id("take")).click();
-      for (const left of passes ? [] : ["2 attempts left.", "One attempt left."]) {
-        await tab.locator("#left", { hasText: left }).waitFor();
-        await tab.locator(id("retake")).click();
-        await tab.locator(id("take")).click();
-      }
-      await tab.locator(`${id("result")}[data-status="${passes ? "match" : "refused"}"]`).waitFor();
+      const tab = await app(page);
+      await showFace(tab, userId);
+      if (!passes) await insist(tab);
+      await result(tab, passes ? "match" : "refused");
       await page.bringToFront();
       if (passes) {
-        await arrived(page);
-        const token = await session(context);
+        await shop.arrived(page);
+        const token = await shop.session(context);
         assert.deepEqual([token.sub, token.su], [userId, true]);
       } else {
-        await page.waitForURL(`${w.ready.app_url}${path}**`);
+        await page.waitForURL(`${shop.url}${path}**`);
         await shown(page, "Show that it is you");
-        assert.equal(await session(context), null);
+        assert.equal(await shop.session(context), null);
       }
     }
   });

@@ -2,62 +2,68 @@
 // attacks such a page from inside a browser would do it. It has a head, or a flat
 // picture, do what the page asks for at the moment.
 import assert from "node:assert/strict";
-import { readFileSync, readdirSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 
-// frames reads a folder of NAME-NN.jpg, by name and in order: one action from
-// front to peak and back.
-export function frames(dir) {
-  const out = {};
-  for (const file of readdirSync(dir).sort()) {
-    const [, action] = file.match(/^(.+)-\d+\.jpg$/) ?? [];
-    if (action) (out[action] ??= []).push(readFileSync(join(dir, file)).toString("base64"));
-  }
-  return out;
+const folder = "/frames-of-a-head/"; // at every origin, for those pages alone
+
+// inject has every page of a context open this camera instead of one of the machine's:
+// what it shows are the ACTION-NN.jpg of a folder.
+export async function inject(context, dir, { label = "Integrated Camera" } = {}) {
+  await context.route(`**${folder}*`, (route) => route.fulfill({ path: join(dir, route.request().url().split(folder)[1]) }));
+  await context.addInitScript(play, { files: readdirSync(dir).sort(), folder, label });
 }
 
-// inject has every page of a context open this camera instead of one of the
-// machine's. A folder's frames are spread over lasts milliseconds.
-export function inject(context, dir, { label = "Integrated Camera", lasts = 4000 } = {}) {
-  return context.addInitScript(play, { pictures: frames(dir), label, lasts });
-}
-
-// play runs in the page.
-function play({ pictures, label, lasts }) {
-  const bytes = (b64) => Uint8Array.from(atob(b64), (c) => c.charCodeAt(0));
-  const decoded = {};
-  const load = async () => {
-    for (const [action, list] of Object.entries(pictures)) {
-      decoded[action] ??= await Promise.all(list.map((p) => createImageBitmap(new Blob([bytes(p)], { type: "image/jpeg" }))));
-    }
+// play runs in the page. An action is sixteen pictures, there and back, and repeated after
+// them a bit differently. The head goes on when the page has taken a picture, one at a
+// time: a machine that is slow to look sees the same as one that is fast. It goes back when
+// it is told to, and takes back what was too fast.
+function play({ files, folder, label }) {
+  const once = 16;
+  const begin = 3; // before that it waits
+  const sets = {};
+  const load = (action) => (sets[action] ??= Promise.all(files.filter((f) => f.startsWith(`${action}-`)).map(async (f) => createImageBitmap(await (await fetch(folder + f)).blob()))));
+  let taken = false;
+  const encode = HTMLCanvasElement.prototype.toBlob;
+  HTMLCanvasElement.prototype.toBlob = function (...args) {
+    taken = true;
+    return encode.apply(this, args);
   };
 
   navigator.mediaDevices.getUserMedia = async () => {
-    await load();
+    let [action, at, pictures] = ["look_straight", 0, await load("look_straight")];
     const canvas = document.createElement("canvas");
     canvas.width = 640;
     canvas.height = 480;
     const draw = canvas.getContext("2d");
-    let action = "look_straight";
-    let since = performance.now();
     const stream = canvas.captureStream();
     const [track] = stream.getVideoTracks();
     Object.defineProperty(track, "label", { value: label });
-    const tick = () => {
+    const tick = async () => {
       if (track.readyState === "ended") return;
-      const now = performance.now();
-      const asked = document.getElementById("live")?.dataset.action ?? "look_straight";
-      if (asked !== action) [action, since] = [asked, now];
-      const list = decoded[action] ?? decoded.look_straight;
-      const frame = list[Math.floor((((now - since) % lasts) / lasts) * list.length)];
+      const { action: asked = action, drawing = asked, hint } = document.getElementById("live")?.dataset ?? {};
+      if (asked !== action) [action, at, pictures] = [asked, begin, await load(asked)];
+      else if (taken && !globalThis.frozen) at += hint === "slower" && at % once > begin ? -2 : 1;
+      taken = false;
+      const back = action === "blink" ? 6 : 11; // there the way back begins
+      if (drawing !== action && at % once >= begin && at % once < back) at += back - (at % once);
       // Nobody holds quite still, and frames that are played twice must not be the same.
+      const now = performance.now();
       const [dx, dy] = [3 * Math.sin(now / 700) + 2 * Math.random(), 3 * Math.sin(now / 900) + 2 * Math.random()];
-      draw.drawImage(frame, dx - 8, dy - 6, 656, 492);
+      draw.drawImage(pictures[at % pictures.length], dx - 8, dy - 6, 656, 492);
       setTimeout(tick, 50);
     };
-    tick();
+    await tick();
+    for (const f of files) load(f.split("-")[0]).catch(() => {}); // before they are asked for
     return stream;
   };
+}
+
+// frozen has the head stay as it is while something is looked at.
+export async function frozen(tab, look) {
+  await tab.evaluate(() => (globalThis.frozen = true));
+  await look();
+  await tab.evaluate(() => (globalThis.frozen = false));
 }
 
 const id = (name) => `[data-testid="${name}"]`;
@@ -72,7 +78,7 @@ export async function perform(tab) {
 export async function ended(tab) {
   const stopped = tab.locator("#live[data-phase=stopped]");
   const gone = tab.locator(`${id("submit")}, ${id("result")}, ${id("waiting")}`);
-  await stopped.or(gone).first().waitFor({ timeout: 90_000 });
+  await stopped.or(gone).first().waitFor({ timeout: 180_000 });
   return (await stopped.count()) ? tab.locator(id("live-status")).innerText() : null;
 }
 

@@ -4,7 +4,8 @@
 import { after, afterEach, before, test } from "node:test";
 import assert from "node:assert/strict";
 import { World, look, lookEverywhere } from "./harness.mjs";
-import { ended, inject, perform, persist } from "./live.mjs";
+import { ended, frozen, inject, perform, persist } from "./live.mjs";
+import { app, consented, documented, id, result, status } from "./person.mjs";
 
 let w, head, flat;
 before(async () => {
@@ -14,12 +15,11 @@ before(async () => {
 after(() => w?.stop());
 afterEach(() => w.close());
 
-const id = (name) => `[data-testid="${name}"]`;
 const user = "jane@example.com";
 
-async function camera(dir, options) {
-  const context = await w.browser(undefined, options);
-  if (dir) await inject(context, dir, { lasts: 12_000 });
+async function camera(dir) {
+  const context = await w.browser();
+  if (dir) await inject(context, dir);
   return context;
 }
 
@@ -28,15 +28,7 @@ async function proofing(context, enrol) {
   const start = await w.node("idv", { document_types: "passport", liveness_mode: "active", user_identifier: user });
   const page = await context.newPage();
   await page.goto(start.session_url);
-  await page.locator(id("consent")).check();
-  await page.locator(id("start")).click();
-  const tab = await context.newPage();
-  await tab.goto(await page.locator(id("open-here")).getAttribute("href"));
-  if (enrol) await tab.locator(id("enrol")).check();
-  await tab.locator(id("start")).click();
-  await tab.locator(id("file-document")).setInputFiles(w.fixture("passport.jpg"));
-  await tab.locator("#status.good").waitFor();
-  await tab.locator(id("continue")).click();
+  const tab = await documented(w, page, enrol);
   await tab.locator(id("live")).waitFor();
   return { start, page, tab };
 }
@@ -47,7 +39,7 @@ async function stepUp(context) {
   assert.equal(c.status, "pending", JSON.stringify(c));
   const page = await context.newPage();
   await page.goto(c.challenge_url);
-  const [tab] = await Promise.all([context.waitForEvent("page"), page.locator(id("open-here")).click()]);
+  const tab = await app(page);
   await tab.locator(id("account")).fill(user);
   return { ...c, page, tab };
 }
@@ -59,13 +51,13 @@ test("active proofing: a rendered head turn passes (an injection that succeeded)
   await tab.locator("#live[data-action]:not([data-action=look_straight])").waitFor();
   assert.match(await tab.locator(id("live-count")).innerText(), /^Step [2-5] of 5$/);
   assert.equal(await tab.evaluate(() => document.activeElement.id), "live-action", "a screen reader is where it happens");
-  await look(tab, "live-running");
+  await frozen(tab, () => look(tab, "live-running")); // it goes on to the next page by itself
   await persist(tab, ended(tab));
   await tab.locator(id("submit")).waitFor();
   await look(tab, "live-review");
   await tab.locator(id("submit")).click();
-  await tab.locator(`${id("result")}[data-status="success"]`).waitFor();
-  await page.locator(`${id("status")}[data-status="verified"]`).waitFor();
+  await result(tab, "success");
+  await status(page, "verified");
   const r = await w.result(start.session_id);
   const outcome = (name) => r.checks.find((c) => c.name === name)?.outcome;
   assert.deepEqual([r.status, r.reason, r.enrolled, outcome("liveness"), outcome("liveness_depth")], ["verified", null, true, "pass", "pass"], JSON.stringify(r));
@@ -81,7 +73,7 @@ test("active proofing: a flat picture that is turned and moved fails", async () 
     if (tries === 0) await lookEverywhere(tab, "live-again");
   }
   assert.ok(said.length >= 2, `it was asked to try again: ${said}`);
-  await tab.locator(`${id("result")}[data-status="failed"]`).waitFor();
+  await result(tab, "failed");
   const r = await w.result(start.session_id);
   assert.deepEqual([r.status, r.verified_claims, r.claims], ["failed", null, null]);
   assert.match(r.reason, /^liveness_(failed|incomplete)$/);
@@ -91,8 +83,8 @@ test("active step-up: a rendered head turn passes (an injection that succeeded)"
   const { page, tab, challenge_id } = await stepUp(await camera(head));
   await lookEverywhere(tab, "authenticator-live");
   await persist(tab);
-  await tab.locator(`${id("result")}[data-status="match"]`).waitFor();
-  await page.locator(`${id("status")}[data-status="match"]`).waitFor();
+  await result(tab, "match");
+  await status(page, "match");
   const r = await w.outcome(challenge_id);
   assert.deepEqual([r.match_result, r.reason, r.liveness_mode], ["match", null, "active"], JSON.stringify(r));
 });
@@ -104,7 +96,7 @@ test("active step-up: a flat picture that is turned and moved does not pass", as
     if (again === null) break;
     assert.doesNotMatch(again, /\d[.,]\d|%|score/, "how close it was is nobody's business");
   }
-  await tab.locator(`${id("result")}[data-status="refused"]`).waitFor();
+  await result(tab, "refused");
   const r = await w.outcome(challenge_id);
   assert.notEqual(r.match_result, "match", JSON.stringify(r));
   assert.match(r.reason, /^liveness_(failed|incomplete)$/);
@@ -148,9 +140,10 @@ test("a page that is hidden sends nothing, and goes on when it is back", async (
   tab.on("request", (r) => (sent += r.url().includes("/live/frame") ? 1 : 0));
   await tab.waitForTimeout(1000); // several frames' time
   assert.equal(sent, 0);
+  const again = tab.waitForRequest((r) => r.url().includes("/live/frame"));
   await hide(false);
   await tab.locator("#live[data-phase=on]").waitFor();
-  await tab.waitForRequest((r) => r.url().includes("/live/frame"));
+  await again;
 });
 
 test("who cannot do it says so, and nothing passes", async () => {
@@ -178,9 +171,7 @@ test("without scripts there is no way around", async () => {
   const start = await w.node("idv", { document_types: "passport", liveness_mode: "active" });
   const tab = await context.newPage();
   await tab.goto(start.session_url);
-  await tab.locator(id("consent")).check();
-  await tab.locator(id("start")).click();
-  await tab.goto(await tab.locator(id("open-here")).getAttribute("href"));
+  await tab.goto(await consented(tab));
   await tab.locator(id("start")).click();
   await tab.locator(id("file-document")).setInputFiles(w.fixture("passport.jpg"));
   await tab.locator(id("upload")).click();

@@ -4,18 +4,14 @@
 import { after, before, test } from "node:test";
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
-import { chromium } from "playwright-core";
-import { still } from "./still.mjs";
+import { launch, lookEverywhere, visitor } from "./harness.mjs";
+import { button, digits, holds, onward, shown, usable } from "./screen.mjs";
 
-const here = dirname(fileURLToPath(import.meta.url));
-const root = resolve(here, "../..");
-const axe = readFileSync(join(here, "node_modules/axe-core/axe.min.js"), "utf8");
-const shots = process.env.SHOTS; // a folder for pictures
+const root = resolve(import.meta.dirname, "../..");
 const web = process.env.KOSMOSCOPE_WEB ?? join(root, "bin/web");
 let dir, server, at, browser;
 
@@ -29,8 +25,7 @@ before(async () => {
     new Promise((_, no) => server.once("exit", (code) => no(new Error(`screenstest ended with ${code}`)))),
   ]);
   at = JSON.parse(line);
-  const args = ["--disable-quic", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
-  browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args, chromiumSandbox: false });
+  browser = await launch();
 });
 
 after(async () => {
@@ -39,33 +34,8 @@ after(async () => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-// Faults of Descope's elements that no attribute and no theme of ours can mend: a
-// button has another one in it, with the same role.
-const theirs = [/^nested-interactive: .*<descope-button /];
-
-// look checks what is shown in light and dark, on a phone and at a desk.
-async function lookEverywhere(page, name) {
-  await page.evaluate(axe);
-  for (const scheme of ["light", "dark"]) {
-    for (const [device, width, height] of [["phone", 390, 844], ["desktop", 1280, 900]]) {
-      const as = `${name}-${device}-${scheme}`;
-      await page.emulateMedia({ colorScheme: scheme });
-      await page.setViewportSize({ width, height });
-      await still(page);
-      const { violations } = await page.evaluate(() => globalThis.axe.run());
-      const found = violations.flatMap((v) => v.nodes.map((n) => `${v.id}: ${n.target.flat().join(" ")} ${n.html} ${n.failureSummary}`));
-      assert.deepEqual(found.filter((f) => !theirs.some((t) => t.test(f))), [], `accessibility of ${as}`);
-      if (!shots) continue;
-      mkdirSync(shots, { recursive: true });
-      await page.screenshot({ path: join(shots, `${as}.png`), fullPage: true });
-    }
-  }
-  await page.setViewportSize({ width: 390, height: 844 });
-}
-
 test("a flow of every component, by keyboard, in Descope's own client", async () => {
-  const context = await browser.newContext({ viewport: { width: 390, height: 844 } });
-  context.setDefaultTimeout(15_000);
+  const context = await visitor(browser);
   const outside = [];
   const said = [];
   const polls = [];
@@ -77,16 +47,21 @@ test("a flow of every component, by keyboard, in Descope's own client", async ()
   const page = await context.newPage();
   page.on("pageerror", (e) => said.push(String(e)));
   page.on("console", (m) => m.type() === "error" && said.push(m.text()));
-  const button = (by) => page.getByRole("button", by).last(); // the element and the one in it both are buttons
-  const next = () => page.waitForRequest((r) => r.url().endsWith("/v1/flow/next"));
+  // send does what sends something, and waits for the screen that comes.
+  const send = async (act) => {
+    const [sent] = await Promise.all([page.waitForRequest((r) => r.url().endsWith("/v1/flow/next")), onward(page, act)]);
+    return sent.postDataJSON();
+  };
+  const enter = () => page.keyboard.press("Enter");
 
   await page.goto(at.page);
   await page.getByRole("heading", { name: "Sign in", level: 1 }).waitFor();
+  await usable(page);
   assert.deepEqual(await page.evaluate(() => globalThis.seen.map((e) => e.name)), ["ready"]);
   const mail = page.getByRole("textbox", { name: "E-mail address" });
   await page.getByRole("textbox", { name: "Name on the badge" }).waitFor();
-  await button({ name: "Continue" }).waitFor();
-  await button({ name: "Not now" }).waitFor();
+  await button(page, "Continue").waitFor();
+  await button(page, "Not now").waitFor();
   await lookEverywhere(page, "screen-fields");
 
   // A required field that is empty is told of, and nothing is sent.
@@ -97,47 +72,45 @@ test("a flow of every component, by keyboard, in Descope's own client", async ()
   await page.locator("descope-email-field[invalid=true]").waitFor();
   assert.equal(early.length, 0);
 
-  // A button that asks for no validation goes on all the same, and brings its constant along.
-  let [sent] = await Promise.all([next(), button({ name: "Not now" }).click()]);
-  assert.equal(sent.postDataJSON().interactionId, "later");
-  assert.equal(sent.postDataJSON().input.reason, "later");
+  // A button that asks for no validation goes on all the same, and brings its constant
+  // along; what comes is the same screen again.
+  const later = await send(() => button(page, "Not now").click());
+  assert.equal(later.interactionId, "later");
+  assert.equal(later.input.reason, "later");
   await page.getByRole("heading", { name: "Sign in" }).waitFor();
 
   await mail.click();
   await page.keyboard.type("new@example.org");
+  await holds(page, "email", "new@example.org");
   await page.keyboard.press("Tab");
   await page.keyboard.type("Ada");
-  [sent] = await Promise.all([next(), page.keyboard.press("Enter")]);
-  const { interactionId, input } = sent.postDataJSON();
+  await holds(page, "nickname", "Ada");
+  const { interactionId, input } = await send(enter);
   assert.equal(interactionId, "continue");
   assert.equal(input.email, "new@example.org");
   assert.equal(input.nickname, "Ada");
 
   await page.getByRole("heading", { name: "Enter the code", level: 2 }).waitFor();
   await page.getByText("We sent it to n***.").waitFor();
-  const digits = page.getByRole("textbox", { name: "passcode digit" });
-  // A digit a time, as the element moves on by itself; the next is typed when it has.
-  const typeCode = async (code) => {
-    await digits.first().click();
-    for (const [i, digit] of [...code].entries()) await digits.nth(i).press(digit);
-  };
-  assert.equal(await page.getByRole("alert").isVisible(), false, "no error yet");
-  await typeCode("999999");
-  await page.keyboard.press("Enter");
   const alert = page.getByRole("alert");
+  assert.equal(await alert.isVisible(), false, "no error yet");
+  await digits(page, "999999");
+  await send(enter);
   await alert.filter({ hasText: /code/i }).waitFor();
   await lookEverywhere(page, "screen-code");
-  await typeCode("123456");
-  [sent] = await Promise.all([next(), page.keyboard.press("Enter")]);
-  assert.equal(sent.postDataJSON().input.code, "123456");
+  await digits(page, "123456");
+  assert.equal((await send(enter)).input.code, "123456");
 
   await page.getByRole("heading", { name: "Prove that it is you" }).waitFor();
   await page.getByText(`Open this on your phone, <b>"you" & {{user}}</b>.`).waitFor();
   const picture = page.locator("descope-image[aria-label='Code for your phone'][role=img]");
   await picture.waitFor();
-  const shown = await picture.locator("img").evaluate((i) => ({ loaded: i.complete && i.naturalWidth, width: i.getBoundingClientRect().width }));
-  assert.equal(shown.loaded, 256);
-  assert.ok(shown.width > 150, `the picture is ${shown.width} wide`);
+  const { loaded, width } = await picture.locator("img").evaluate(async (i) => {
+    await i.decode();
+    return { loaded: i.naturalWidth, width: i.getBoundingClientRect().width };
+  });
+  assert.equal(loaded, 256);
+  assert.ok(width > 150, `the picture is ${width} wide`);
   const link = page.getByRole("link", { name: "Or open it here" });
   assert.equal(await link.getAttribute("href"), `${at.elsewhere}?a=1&b=%22`);
   assert.equal(await link.getAttribute("target"), "_blank");
@@ -148,9 +121,9 @@ test("a flow of every component, by keyboard, in Descope's own client", async ()
   assert.equal(await tab.evaluate(() => globalThis.opener), null);
   await tab.close();
 
-  await button({ name: "I am done" }).focus();
+  await button(page, "I am done").focus();
   await page.keyboard.press("Space");
-  await page.getByRole("heading", { name: "One moment" }).waitFor();
+  await shown(page, "One moment");
   await page.getByRole("progressbar", { name: "Waiting" }).waitFor();
   await lookEverywhere(page, "screen-polling");
   await page.waitForFunction(() => globalThis.seen.some((e) => e.name === "success"));

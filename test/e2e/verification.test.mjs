@@ -1,24 +1,19 @@
 import { after, before, test } from "node:test";
 import assert from "node:assert/strict";
 import { World, look } from "./harness.mjs";
+import { choose, consented, following, held, id, result, status } from "./person.mjs";
 
 let w;
 before(async () => (w = await World.start()));
 after(() => w?.stop());
 
-const id = (name) => `[data-testid="${name}"]`;
-
-// consented opens the link, agrees, and returns the hand-off page and the
-// address of the capture page.
-async function consented(context, start) {
+// opened opens the link and agrees; it returns the hand-off page and the address of the
+// capture page.
+async function opened(context, start) {
   const page = await context.newPage();
   await page.goto(start.session_url);
   assert.ok(!page.url().includes(start.session_url.split("/").pop()), "the secret has left the address bar");
-  await page.locator(id("consent")).check();
-  await page.locator(id("start")).click();
-  const link = page.locator(id("open-here"));
-  await link.waitFor();
-  return { page, capture: await link.getAttribute("href") };
+  return { page, capture: await consented(page) };
 }
 
 // photograph takes one photo with the camera and goes on.
@@ -28,11 +23,12 @@ async function photograph(page) {
   await page.locator(id("continue")).click();
 }
 
-async function byCamera(selfie) {
+// byCamera ends with a look at the verdict.
+async function byCamera(selfie, verdict) {
   const start = await w.node("idv", { document_types: "passport", liveness_mode: "none", user_identifier: "jane@example.com" });
   const desk = await w.browser("passport.mjpeg");
-  const { page, capture } = await consented(desk, start);
-  const [document] = await Promise.all([desk.waitForEvent("page"), page.locator(id("open-here")).click()]);
+  const { page, capture } = await opened(desk, start);
+  const document = await following(page, page.locator(id("open-here")));
   await document.locator(id("start")).click();
   await photograph(document);
 
@@ -41,17 +37,17 @@ async function byCamera(selfie) {
   const face = await turned.newPage();
   await face.goto(capture);
   await photograph(face);
-  await face.locator(id("submit")).click();
-  const verdict = face.locator(id("result"));
-  await verdict.waitFor();
-  return { start, page, face, verdict: await verdict.getAttribute("data-status") };
+  await held(face, `${w.ready.bridge_url}/**`, async () => {
+    await face.locator(id("submit")).click();
+    await result(face, verdict);
+    await look(face, `capture-${verdict}`);
+  });
+  return { start, page };
 }
 
 test("the person on the passport, by camera", async () => {
-  const { start, page, face, verdict } = await byCamera("selfie.mjpeg");
-  assert.equal(verdict, "success");
-  await look(face, "capture-success");
-  await page.locator(`${id("status")}[data-status="verified"]`).waitFor();
+  const { start, page } = await byCamera("selfie.mjpeg", "success");
+  await status(page, "verified");
   await look(page, "handoff-verified");
   const r = await w.result(start.session_id);
   assert.equal(r.status, "verified");
@@ -60,9 +56,7 @@ test("the person on the passport, by camera", async () => {
 });
 
 test("another person, by camera", async () => {
-  const { start, page, face, verdict } = await byCamera("other.mjpeg");
-  assert.equal(verdict, "failed");
-  await look(face, "capture-failed");
+  const { start, page } = await byCamera("other.mjpeg", "failed");
   await page.locator(`${id("status")}[data-reason="face_mismatch"]`).waitFor();
   await look(page, "handoff-failed");
   const r = await w.result(start.session_id);
@@ -76,23 +70,24 @@ for (const [document, status, reason] of [
   test(`${document}, from a file`, async () => {
     const start = await w.node("idv", { document_types: ["passport"], liveness_mode: "none" });
     const context = await w.browser();
-    const { page, capture } = await consented(context, start);
+    const { page, capture } = await opened(context, start);
     const tab = await context.newPage();
     await tab.goto(capture);
     await tab.locator(id("start")).click();
     // Three tries, as a person would, then on with what there is.
     for (let tries = 0; tries < 3; tries++) {
-      await tab.locator(id("file-document")).setInputFiles(w.fixture(document));
+      await choose(tab, "file-document", w.fixture(document));
       await tab.locator("#status.bad, #status.good").waitFor();
       if (await tab.locator(id("continue")).isVisible()) break;
       await tab.locator(id("retake")).click();
     }
     await tab.locator(id("continue")).click();
-    await tab.locator(id("file-selfie")).setInputFiles(w.fixture("selfie.jpg"));
+    await choose(tab, "file-selfie", w.fixture("selfie.jpg"));
     await tab.locator(id("continue")).click();
+    await tab.locator(id("submit")).waitFor();
     await look(tab, `capture-review-${reason}`);
     await tab.locator(id("submit")).click();
-    await tab.locator(`${id("result")}[data-status="failed"]`).waitFor();
+    await result(tab, "failed");
     await page.locator(`${id("status")}[data-reason="${reason}"]`).waitFor();
     const r = await w.result(start.session_id);
     assert.deepEqual([r.status, r.reason], [status, reason]);
@@ -120,8 +115,7 @@ test("without JavaScript, with an identity card of two sides", async () => {
     await tab.locator(id("upload")).click(); // a good photo leads on by itself
   }
   await tab.locator(id("submit")).click();
-  await tab.locator(id("result")).waitFor({ timeout: 60_000 });
-  assert.equal(await tab.locator(id("result")).getAttribute("data-status"), "success");
+  await result(tab, "success");
   assert.equal((await w.result(start.session_id)).status, "verified");
 });
 
@@ -166,8 +160,9 @@ test("over to a phone, and back to where the person came from", async () => {
   await tab.goto(capture);
   await look(tab, "capture-start");
   await tab.locator(id("start")).click();
+  await tab.locator(id("file-document")).waitFor({ state: "attached" });
   await look(tab, "capture-document");
-  await tab.locator(id("file-document")).setInputFiles(w.fixture("passport.jpg"));
+  await choose(tab, "file-document", w.fixture("passport.jpg"));
   await tab.locator("#status.good").waitFor();
   await look(tab, "capture-document-good");
   await tab.locator(id("continue")).click();
@@ -177,7 +172,7 @@ test("over to a phone, and back to where the person came from", async () => {
   await tab.locator(id("take")).click();
   await tab.locator(id("continue")).click();
   await tab.locator(id("submit")).click();
-  await tab.locator(`${id("result")}[data-status="success"]`).waitFor();
+  await result(tab, "success");
   await page.waitForURL(`${callback}?session_id=${start.session_id}`);
 });
 

@@ -67,7 +67,8 @@ func admin(t testing.TB, server, statement string) {
 var errNone = errors.New("no PostgreSQL: install the Debian package postgresql, or set KOSMOSCOPE_TEST_POSTGRES to the URL of a server")
 
 // start starts the cluster once per test program. It ends with the program,
-// however that ends: a shell waits on a pipe that the program alone holds open.
+// however that ends: a shell waits on a pipe that the program alone holds open. It does not
+// wait for the disk (fsync=off): tests kill programs, never the machine.
 var start = sync.OnceValues(func() (string, error) {
 	if server := os.Getenv("KOSMOSCOPE_TEST_POSTGRES"); server != "" {
 		return server, nil
@@ -94,7 +95,7 @@ var start = sync.OnceValues(func() (string, error) {
 		os.RemoveAll(dir)
 		return "", fmt.Errorf("initdb: %w: %s", err, out)
 	}
-	watch := run("/bin/sh", "-c", `"$1" -D "$2" -k "$3" -c listen_addresses= -c fsync=on -c max_connections=400 -c shared_buffers=32MB >"$3/log" 2>&1 &
+	watch := run("/bin/sh", "-c", `"$1" -D "$2" -k "$3" -c listen_addresses= -c fsync=off -c max_connections=400 -c shared_buffers=32MB >"$3/log" 2>&1 &
 		server=$!
 		cat >/dev/null
 		kill -INT $server; wait $server; rm -rf "$3"`, "sh", filepath.Join(bin, "postgres"), data, dir)
