@@ -1,4 +1,4 @@
-import { useEffect, useId, useRef, useState, type ReactNode } from "react";
+import { useEffect, useId, useRef, useState, type FocusEvent, type ReactNode } from "react";
 
 // Named is what a control gets from its Field, so that its label, its help and what is
 // wrong with it belong to it.
@@ -17,6 +17,13 @@ export function Field({ label, name, help, wrong, children }: FieldProps) {
       {help && <div id={`${id}-help`} className="soft">{help}</div>}
     </div>
   );
+}
+
+// left is the name of the field that somebody has just left, "" if that is not to be told:
+// what is wrong there would appear while a button is being pressed, and move it away from
+// under the pointer. Whoever saves is told all that is wrong anyway.
+export function left({ target, relatedTarget }: FocusEvent): string {
+  return relatedTarget instanceof HTMLButtonElement || !(target instanceof HTMLElement) ? "" : target.dataset.field ?? "";
 }
 
 export function Wrong({ id, children }: { id?: string; children: ReactNode }) {

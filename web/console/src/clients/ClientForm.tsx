@@ -1,5 +1,5 @@
 import { useState } from "react";
-import { Field, LinesField, Preferred, SomeOf, Tick, Wrong } from "../fields.tsx";
+import { Field, left, LinesField, Preferred, SomeOf, Tick, Wrong } from "../fields.tsx";
 import { acrName, authMethods, documents, livenesses, nameIDs, profiles, words, type ClientDocument, type ClientOptions, type Entra, type OIDCPart, type SAMLPart } from "./types.ts";
 
 interface Props { document: ClientDocument; options: ClientOptions; wrong: Record<string, string>; fresh: boolean; readOnly: boolean; onChange: (d: ClientDocument) => void; onLeave: (field: string) => void }
@@ -13,7 +13,7 @@ export function ClientForm({ document: d, options, wrong, fresh, readOnly, onCha
   const acrs: [string, string][] = options.acr.map((a) => [a, acrName(a)]);
   const text = (e: { target: { value: string } }) => e.target.value;
   return (
-    <fieldset className="plain columns" disabled={readOnly} onBlur={(e) => e.target instanceof HTMLElement && e.target.dataset.field && onLeave(e.target.dataset.field)}>
+    <fieldset className="plain columns" disabled={readOnly} onBlur={(e) => left(e) && onLeave(left(e))}>
       <legend className="hidden">The client</legend>
       <fieldset>
         <legend>Who asks</legend>

@@ -1,5 +1,5 @@
 import { useState } from "react";
-import { Field, LinesField, Tick, Wrong } from "../fields.tsx";
+import { Field, left, LinesField, Tick, Wrong } from "../fields.tsx";
 import { shapeName, tokenName, type Endpoint, type Input, type ShapeInfo } from "./types.ts";
 
 interface Props { input: Input; shapes: ShapeInfo[]; endpoint: Endpoint | null; wrong: Record<string, string>; readOnly: boolean; onChange: (i: Input) => void; onLeave: (field: string) => void }
@@ -21,7 +21,7 @@ export function EndpointForm({ input: i, shapes, endpoint, wrong, readOnly, onCh
     onChange({ ...rest, shape: next, template: next === "template" ? i.template || example : "" });
   };
   return (
-    <fieldset className="plain columns" disabled={readOnly} onBlur={(e) => e.target instanceof HTMLElement && e.target.dataset.field && onLeave(e.target.dataset.field)}>
+    <fieldset className="plain columns" disabled={readOnly} onBlur={(e) => left(e) && onLeave(left(e))}>
       <legend className="hidden">The endpoint</legend>
       <fieldset>
         <legend>Where to</legend>
