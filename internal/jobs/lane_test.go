@@ -183,14 +183,14 @@ func TestLaneAndClock(t *testing.T) {
 			return time.Now().Add(-back)
 		}
 		r := jobs.New(q, jobs.Options{Workers: 2, Now: now})
-		down, done := true, 0
-		r.HandleAs("k", func(context.Context, proof.Job) (time.Time, error) {
+		down, done := true, map[string]bool{}
+		r.HandleAs("k", func(_ context.Context, j proof.Job) (time.Time, error) {
 			mu.Lock()
 			defer mu.Unlock()
 			if down {
 				return time.Time{}, unreachable
 			}
-			done++
+			done[j.ID] = true
 			return time.Time{}, nil
 		}, jobs.Kind{Lane: jobs.Lane{Of: byKey, Failures: 1, Pause: time.Minute, MaxPause: time.Minute}})
 		q.add(to("x", 0))
@@ -206,8 +206,9 @@ func TestLaneAndClock(t *testing.T) {
 		r.Wake()
 		time.Sleep(2 * time.Minute)
 		settle(&mu)
-		if done != 1 {
-			t.Errorf("%d jobs are done after the clock was set back, want the one that came after that", done)
+		// The one from before may have been in hand at that moment, or wait for its old time.
+		if !done[later.ID] {
+			t.Errorf("after the clock was set back these are done, and not the one that came after that: %v", done)
 		}
 	})
 }
