@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The pages in Debian's Chromium with a fake camera, against the built program. What the
-# pages of a test that fails show is kept in test-results/e2e.
+# scripts/e2e.sh [FILE...]: the pages in Debian's Chromium with a fake camera, against the
+# built program. What the pages of a test that fails show is kept in test-results/e2e.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if ! command -v chromium >/dev/null; then
@@ -12,7 +12,13 @@ export KOSMOSCOPE_E2E_ARTIFACTS=${KOSMOSCOPE_E2E_ARTIFACTS:-$PWD/test-results/e2
 KOSMOSCOPE_E2E_FIXTURES=$(mktemp -d) # the documents and frames are made once
 export KOSMOSCOPE_E2E_FIXTURES
 trap 'rm -rf "$KOSMOSCOPE_E2E_FIXTURES"' EXIT
+twice=$PWD/scripts/twice.sh
 cd test/e2e
 npm ci --no-audit --no-fund
-# The time limit is one for a whole file on a machine that is four times slower than most.
-node --test --test-concurrency=1 --test-timeout=1200000 *.test.mjs
+[ $# -gt 0 ] || set -- *.test.mjs
+failed=()
+for file; do
+  # The time limit is one for a whole file on a machine that is four times slower than most.
+  "$twice" node --test --test-timeout=1200000 "$file" || failed+=("$file")
+done
+[ ${#failed[@]} -eq 0 ] || { echo "failed: ${failed[*]}" >&2; exit 1; }
