@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/kosmoscope/kosmoscope/internal/config"
 	"github.com/kosmoscope/kosmoscope/internal/federation"
 	"github.com/kosmoscope/kosmoscope/internal/federation/keys"
@@ -78,12 +76,8 @@ func (b *bridge) firstKeys(ctx context.Context) error {
 		if err := b.keys.Ensure(ctx, tenant); err != nil {
 			return fmt.Errorf("signing keys of tenant %q: %w", tenant, err)
 		}
-		id, err := uuid.NewV7()
-		if err != nil {
-			return err
-		}
 		if err := b.store.UpdateFederation(ctx, func(tx federation.Tx) error {
-			return tx.Enqueue(&proof.Job{ID: id.String(), Tenant: tenant, Kind: jobFederation, Key: tenant, RunAt: time.Now().Add(time.Minute)})
+			return tx.Enqueue(proof.NewJob(tenant, jobFederation, tenant, time.Now().Add(time.Minute)))
 		}); err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"time"
 
@@ -47,19 +48,11 @@ func (b *bridge) hooked(vault journey.Vault, mail map[string]hooks.Messages) (er
 	if b.hooks, err = hooks.New(o); err != nil {
 		return err
 	}
-	for kind, handler := range b.hooks.Handlers() {
-		k := jobs.Kind{Priority: priorities[kind]}
-		if kind == hooks.JobWork {
-			k.Lane = jobs.Lane{Of: b.hooks.LaneOf}
-		}
-		b.runner.HandleAs(kind, handler, k)
-	}
-	for kind, handler := range b.deliveries.Handlers() {
-		k := jobs.Kind{Priority: priorities[kind]}
-		if kind == deliveries.JobDeliver {
-			k.Lane = jobs.Lane{Of: b.deliveries.LaneOf}
-		}
-		b.runner.HandleAs(kind, handler, k)
+	lanes := map[string]jobs.Lane{hooks.JobWork: {Of: b.hooks.LaneOf}, deliveries.JobDeliver: {Of: b.deliveries.LaneOf}}
+	handlers := b.hooks.Handlers()
+	maps.Copy(handlers, b.deliveries.Handlers())
+	for kind, handler := range handlers {
+		b.runner.HandleAs(kind, handler, jobs.Kind{Priority: priorities[kind], Lane: lanes[kind]})
 	}
 	return nil
 }

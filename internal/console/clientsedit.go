@@ -11,8 +11,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/kosmoscope/kosmoscope/internal/federation"
 	"github.com/kosmoscope/kosmoscope/internal/proof"
 )
@@ -168,20 +166,14 @@ func (c *Console) clientCreate(w http.ResponseWriter, r *http.Request, s *Sessio
 		return err
 	}
 	if x.ID == "" {
-		id, err := uuid.NewV7()
-		if err != nil {
-			return err
-		}
-		x.ID = id.String()
+		x.ID = proof.NewID()
 		delete(wrong, "client_id")
 	}
 	x.Tenant = tenant
 	fresh, plain := &federation.StoredClient{Client: x, Version: 1, CreatedAt: c.o.Now(), UpdatedAt: c.o.Now()}, ""
 	if x.HasSecret() {
 		var kept federation.Secret
-		if plain, kept, err = newSecretOf(c.o.Now(), time.Time{}); err != nil {
-			return err
-		}
+		plain, kept = federation.NewSecret(proof.NewID(), c.o.Now(), time.Time{})
 		fresh.Secrets = []federation.Secret{kept}
 	}
 	fixed, _, err := c.allClients(r.Context(), tenant)
@@ -364,19 +356,9 @@ func (c *Console) updateFederation(r *http.Request, fn func(tx federation.Tx) er
 func (c *Console) auditClient(tx federation.Tx, s *Session, x *federation.StoredClient, action string, detail map[string]string) error {
 	more := map[string]string{"author": s.Name, "protocol": string(x.Protocol), "version": strconv.FormatInt(x.Version, 10)}
 	maps.Copy(more, detail)
-	record, err := auditRecord(c.o.Now(), x.Tenant, action, "client:"+x.ID, more)
-	if err != nil {
-		return err
-	}
-	return tx.InsertAudit(record)
-}
-
-func auditRecord(at time.Time, tenant, action, object string, detail map[string]string) (*proof.AuditRecord, error) {
-	id, err := uuid.NewV7()
-	if err != nil {
-		return nil, err
-	}
-	return &proof.AuditRecord{ID: id.String(), Tenant: tenant, At: at, Actor: actorOperator, Action: action, Object: object, Detail: detail}, nil
+	return tx.InsertAudit(&proof.AuditRecord{
+		ID: proof.NewID(), Tenant: x.Tenant, At: c.o.Now(), Actor: actorOperator, Action: action, Object: "client:" + x.ID, Detail: more,
+	})
 }
 
 // conflictOf is the conflict that err is, if it is one.

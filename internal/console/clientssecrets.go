@@ -5,8 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/kosmoscope/kosmoscope/internal/federation"
 	"github.com/kosmoscope/kosmoscope/internal/proof"
 )
@@ -16,15 +14,6 @@ const (
 	maxSecretDays = 730 // a secret may last
 	maxGraceHours = 24 * 90
 )
-
-func newSecretOf(now, expires time.Time) (string, federation.Secret, error) {
-	id, err := uuid.NewV7()
-	if err != nil {
-		return "", federation.Secret{}, err
-	}
-	plain, kept := federation.NewSecret(id.String(), now, expires)
-	return plain, kept, nil
-}
 
 // secretAdd makes a secret of a client: the answer has it, and nothing ever again.
 func (c *Console) secretAdd(w http.ResponseWriter, r *http.Request, s *Session) error {
@@ -41,10 +30,7 @@ func (c *Console) secretAdd(w http.ResponseWriter, r *http.Request, s *Session) 
 	if days > 0 {
 		expires = now.AddDate(0, 0, days)
 	}
-	plain, kept, err := newSecretOf(now, expires)
-	if err != nil {
-		return err
-	}
+	plain, kept := federation.NewSecret(proof.NewID(), now, expires)
 	changed, err := c.changeClient(r, s, *version, "federation.secret_added", map[string]string{"secret": kept.ID}, func(x *federation.StoredClient) error {
 		if !x.HasSecret() {
 			return &proof.Error{Code: proof.CodeConflict, Reason: proof.ReasonInvalidRequest, Message: "this client does not authenticate with a secret"}

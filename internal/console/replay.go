@@ -9,8 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/kosmoscope/kosmoscope/internal/proof"
 )
 
@@ -44,10 +42,7 @@ type replay struct {
 // begin starts run, which must not panic, for a session. ctx gives values, not its end:
 // the replay outlives the request.
 func (rs *replays) begin(ctx context.Context, owner []byte, tenant string, run func(ctx context.Context, progress func(done, total int)) (any, error)) (string, error) {
-	id, err := uuid.NewV7()
-	if err != nil {
-		return "", err
-	}
+	id := proof.NewID()
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	if rs.closed {
@@ -67,7 +62,7 @@ func (rs *replays) begin(ctx context.Context, owner []byte, tenant string, run f
 		return "", &proof.Error{Code: proof.CodeRateLimited, Reason: proof.ReasonRateLimited, RetryAfter: 10 * time.Second, Message: "others are replaying right now"}
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	r := &replay{id: id.String(), tenant: tenant, owner: owner, cancel: cancel}
+	r := &replay{id: id, tenant: tenant, owner: owner, cancel: cancel}
 	rs.all = append(rs.all, r)
 	rs.wg.Go(func() {
 		defer cancel()

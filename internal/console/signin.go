@@ -12,8 +12,6 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/google/uuid"
-
 	"github.com/kosmoscope/kosmoscope/internal/proof"
 )
 
@@ -63,11 +61,7 @@ func (s *Signin) NewLink(ctx context.Context, role, name string, ttl time.Durati
 		ttl = LinkTTL
 	}
 	secret, now := newSecret(), s.now()
-	id, err := uuid.NewV7()
-	if err != nil {
-		return "", time.Time{}, err
-	}
-	l := &Link{ID: id.String(), Hash: hash("link", secret), Role: Role(role), Name: name, CreatedAt: now, ExpiresAt: now.Add(ttl)}
+	l := &Link{ID: proof.NewID(), Hash: hash("link", secret), Role: Role(role), Name: name, CreatedAt: now, ExpiresAt: now.Add(ttl)}
 	err = s.update(ctx, func(tx Tx) error {
 		if err := tx.PurgeConsole(now); err != nil {
 			return err
@@ -94,17 +88,14 @@ func (s *Signin) In(ctx context.Context, secret, before string) (cookie string, 
 	}
 	now := s.now()
 	cookie = newSecret()
-	id, err := uuid.NewV7()
-	if err != nil {
-		return "", nil, err
-	}
+	id := proof.NewID()
 	err = s.update(ctx, func(tx Tx) error {
 		l, err := tx.TakeLink(hash("link", secret), now)
 		if err != nil {
 			return err
 		}
 		session = &Session{
-			ID: id.String(), Hash: hash("session", cookie), Role: l.Role, Name: l.Name,
+			ID: id, Hash: hash("session", cookie), Role: l.Role, Name: l.Name,
 			CreatedAt: now, ExpiresAt: now.Add(SessionTTL), SeenAt: now,
 		}
 		if isSecret(before) {
@@ -188,14 +179,9 @@ func (s *Signin) audit(tx Tx, action, id string, role Role, name, link string) e
 		detail["link"] = link
 	}
 	for _, tenant := range s.tenants {
-		record, err := uuid.NewV7()
-		if err != nil {
-			return err
-		}
-		err = tx.InsertAudit(&proof.AuditRecord{
-			ID: record.String(), Tenant: tenant, At: s.now(), Actor: "operator", Action: action, Object: "console:" + id, Detail: detail,
-		})
-		if err != nil {
+		if err := tx.InsertAudit(&proof.AuditRecord{
+			ID: proof.NewID(), Tenant: tenant, At: s.now(), Actor: "operator", Action: action, Object: "console:" + id, Detail: detail,
+		}); err != nil {
 			return err
 		}
 	}

@@ -92,10 +92,7 @@ func (s *Service) Create(ctx context.Context, tenant, actor string, in Input) (_
 	if problems := s.Check(in); len(problems) > 0 {
 		return EndpointView{}, "", problems, nil
 	}
-	id, err := newID()
-	if err != nil {
-		return EndpointView{}, "", nil, err
-	}
+	id := proof.NewID()
 	now := s.Now()
 	e, secrets := &Endpoint{ID: id, Tenant: tenant, CreatedAt: now, UpdatedAt: now, Version: 1}, &EndpointSecrets{}
 	secret = assign(e, secrets, in)

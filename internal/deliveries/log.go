@@ -144,10 +144,7 @@ func (s *Service) Test(ctx context.Context, tenant, id, actor string) (DeliveryV
 		if err != nil {
 			return err
 		}
-		d, err := s.delivery(m, e)
-		if err != nil {
-			return err
-		}
+		d := s.delivery(m, e)
 		d.Test = true
 		// When this process dies before it has told, the job finds out, after a while, with one
 		// more request.
@@ -158,7 +155,7 @@ func (s *Service) Test(ctx context.Context, tenant, id, actor string) (DeliveryV
 		if err := tx.InsertDelivery(d); err != nil {
 			return err
 		}
-		if err := s.enqueue(tx, tenant, JobDeliver, d.ID, d.NextAt); err != nil {
+		if err := tx.Enqueue(proof.NewJob(tenant, JobDeliver, d.ID, d.NextAt)); err != nil {
 			return err
 		}
 		l = loaded{delivery: d, message: m, endpoint: e}
@@ -212,15 +209,12 @@ func (s *Service) again(tx Tx, old *Delivery) (_ *Delivery, why proof.Reason, er
 	case l.endpoint.Disabled: // a test's, too
 		return nil, proof.ReasonEndpointOff, nil
 	}
-	d, err := s.delivery(l.message, l.endpoint)
-	if err != nil {
-		return nil, "", err
-	}
+	d := s.delivery(l.message, l.endpoint)
 	d.Replay = true
 	if err := tx.InsertDelivery(d); err != nil {
 		return nil, "", err
 	}
-	return d, "", s.enqueue(tx, d.Tenant, JobDeliver, d.ID, d.NextAt)
+	return d, "", tx.Enqueue(proof.NewJob(d.Tenant, JobDeliver, d.ID, d.NextAt))
 }
 
 // ReplayProgress is what one bite of a replay did.

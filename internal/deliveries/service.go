@@ -13,8 +13,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/kosmoscope/kosmoscope/internal/journey"
 	"github.com/kosmoscope/kosmoscope/internal/proof"
 )
@@ -123,7 +121,7 @@ func (s *Service) Handlers() map[string]func(context.Context, proof.Job) (time.T
 func (s *Service) Begin(ctx context.Context) error {
 	return s.update(ctx, func(tx Tx) error {
 		for _, t := range s.Tenants {
-			if err := s.enqueue(tx, t, JobPurge, "", s.Now()); err != nil {
+			if err := tx.Enqueue(proof.NewJob(t, JobPurge, "", s.Now())); err != nil {
 				return err
 			}
 		}
@@ -179,16 +177,12 @@ func (s *Service) message(d Draft, subject *proof.Subject) (*Message, *proof.Job
 	if len(body) > maxData {
 		return nil, nil, &proof.Error{Code: proof.CodeTooLarge, Reason: proof.ReasonTooLarge, Field: "data", Message: "a message is at most 64 KB"}
 	}
-	id, err := newID()
-	if err != nil {
-		return nil, nil, err
-	}
+	id := proof.NewID()
 	m := &Message{ID: id, Tenant: d.Tenant, Type: d.Type, Subject: d.Subject, At: now}
 	if m.Sealed, err = s.seal(subject, s.bodyPlace(m), body); err != nil {
 		return nil, nil, err
 	}
-	j, err := s.job(m.Tenant, JobFanOut, m.ID, now)
-	return m, j, err
+	return m, proof.NewJob(m.Tenant, JobFanOut, m.ID, now), nil
 }
 
 // Places of sealed values. What belongs to a subject names it.
@@ -280,35 +274,10 @@ func (s *Service) update(ctx context.Context, fn func(tx Tx) error) error {
 	return err
 }
 
-func (s *Service) job(tenant, kind, key string, at time.Time) (*proof.Job, error) {
-	id, err := newID()
-	return &proof.Job{ID: id, Tenant: tenant, Kind: kind, Key: key, RunAt: at}, err
-}
-
-func (s *Service) enqueue(tx Tx, tenant, kind, key string, at time.Time) error {
-	j, err := s.job(tenant, kind, key, at)
-	if err != nil {
-		return err
-	}
-	return tx.Enqueue(j)
-}
-
 func (s *Service) audit(tx Tx, tenant, actor, action, object string, r proof.Reason, detail map[string]string) error {
-	id, err := newID()
-	if err != nil {
-		return err
-	}
 	return tx.InsertAudit(&proof.AuditRecord{
-		ID: id, Tenant: tenant, At: s.Now(), Actor: actor, Action: action, Object: object, Reason: r, Detail: detail,
+		ID: proof.NewID(), Tenant: tenant, At: s.Now(), Actor: actor, Action: action, Object: object, Reason: r, Detail: detail,
 	})
-}
-
-func newID() (string, error) {
-	id, err := uuid.NewV7()
-	if err != nil {
-		return "", fmt.Errorf("making an id: %w", err)
-	}
-	return id.String(), nil
 }
 
 // jittered is d and up to a tenth more.

@@ -61,10 +61,7 @@ func (s *Service) FanOut(ctx context.Context, j proof.Job) (time.Time, error) {
 			if !listens(e, m, about) {
 				continue
 			}
-			d, err := s.delivery(m, e)
-			if err != nil {
-				return err
-			}
+			d := s.delivery(m, e)
 			if e.Disabled {
 				s.end(d, Failed, proof.ReasonEndpointOff)
 			}
@@ -77,7 +74,7 @@ func (s *Service) FanOut(ctx context.Context, j proof.Job) (time.Time, error) {
 				continue
 			}
 			soon = true
-			if err := s.enqueue(tx, m.Tenant, JobDeliver, d.ID, d.NextAt); err != nil {
+			if err := tx.Enqueue(proof.NewJob(m.Tenant, JobDeliver, d.ID, d.NextAt)); err != nil {
 				return err
 			}
 		}
@@ -89,10 +86,9 @@ func (s *Service) FanOut(ctx context.Context, j proof.Job) (time.Time, error) {
 	return time.Time{}, err
 }
 
-func (s *Service) delivery(m *Message, e *Endpoint) (*Delivery, error) {
-	id, err := newID()
+func (s *Service) delivery(m *Message, e *Endpoint) *Delivery {
 	now := s.Now()
-	return &Delivery{ID: id, Tenant: m.Tenant, Message: m.ID, Endpoint: e.ID, Type: m.Type, State: Waiting, NextAt: now, CreatedAt: now}, err
+	return &Delivery{ID: proof.NewID(), Tenant: m.Tenant, Message: m.ID, Endpoint: e.ID, Type: m.Type, State: Waiting, NextAt: now, CreatedAt: now}
 }
 
 func (s *Service) end(d *Delivery, state DeliveryState, r proof.Reason) {
@@ -441,7 +437,7 @@ func (s *Service) Purge(ctx context.Context, j proof.Job) (time.Time, error) {
 				if late := now.Sub(d.NextAt); late < lost && -late <= s.longest() {
 					continue
 				}
-				if err := s.enqueue(tx, d.Tenant, JobDeliver, d.ID, now); err != nil {
+				if err := tx.Enqueue(proof.NewJob(d.Tenant, JobDeliver, d.ID, now)); err != nil {
 					return err
 				}
 			}

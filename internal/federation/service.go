@@ -17,8 +17,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/kosmoscope/kosmoscope/internal/journey"
 	"github.com/kosmoscope/kosmoscope/internal/proof"
 )
@@ -550,15 +548,11 @@ func (s *Service) signIn(ctx context.Context, a *Ask, session *Session, notes *S
 
 // keepSession fills in and stores a session.
 func (s *Service) keepSession(ctx context.Context, a *Ask, session *Session, notes *SessionNotes, value string, r *run) error {
-	id, err := uuid.NewV7()
-	if err != nil {
-		return err
-	}
 	now, lasts := s.Now(), time.Duration(a.Client.Session)
 	if lasts <= 0 {
 		lasts = DefaultSession
 	}
-	session.ID, session.Tenant, session.Client, session.Hash = id.String(), a.Tenant, a.ClientID, hashOf(value)
+	session.ID, session.Tenant, session.Client, session.Hash = proof.NewID(), a.Tenant, a.ClientID, hashOf(value)
 	session.CreatedAt, session.ExpiresAt = now, now.Add(lasts)
 	if session.AuthTime.IsZero() {
 		session.AuthTime = now
@@ -574,6 +568,7 @@ func (s *Service) keepSession(ctx context.Context, a *Ask, session *Session, not
 		return proof.ErrNotFound
 	}
 	if notes == nil {
+		var err error
 		if notes, err = s.asserted(ctx, a, session, who); err != nil {
 			return err
 		}
@@ -663,11 +658,7 @@ func (s *Service) refusal(ctx context.Context, a *Ask, cause error, r *run) erro
 }
 
 func (s *Service) audit(tx Tx, tenant, actor, action, object string, r proof.Reason, detail map[string]string) error {
-	id, err := uuid.NewV7()
-	if err != nil {
-		return err
-	}
-	return tx.InsertAudit(&proof.AuditRecord{ID: id.String(), Tenant: tenant, At: s.Now(), Actor: actor, Action: action, Object: object, Reason: r, Detail: detail})
+	return tx.InsertAudit(&proof.AuditRecord{ID: proof.NewID(), Tenant: tenant, At: s.Now(), Actor: actor, Action: action, Object: object, Reason: r, Detail: detail})
 }
 
 // admit counts what one network begins, and how often it names one person.

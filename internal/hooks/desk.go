@@ -168,7 +168,7 @@ func (s *Service) Retry(ctx context.Context, tenant, actor, id string) (WorkView
 		if err := s.audit(tx, tenant, actor, "hooks.work_retried", "work:"+id, "", map[string]string{"kind": w.Kind, "was": string(was)}); err != nil {
 			return err
 		}
-		return s.enqueue(tx, tenant, JobWork, id, s.Now())
+		return tx.Enqueue(proof.NewJob(tenant, JobWork, id, s.Now()))
 	})
 	if err == nil {
 		s.Wake()
@@ -227,7 +227,7 @@ func (s *Service) Replay(ctx context.Context, tenant, actor, id string) error {
 		if err := s.audit(tx, tenant, actor, "hooks.event_replayed", "event:"+id, "", nil); err != nil {
 			return err
 		}
-		return s.enqueue(tx, tenant, JobPump, "", s.Now())
+		return tx.Enqueue(proof.NewJob(tenant, JobPump, "", s.Now()))
 	})
 	if errors.Is(err, proof.ErrStale) {
 		return notNow("only an event that is parked can be evaluated again")

@@ -75,7 +75,7 @@ func (s *Service) Accept(ctx context.Context, tenant string, source Source, told
 		if waiting == 0 {
 			return nil
 		}
-		return s.enqueue(tx, tenant, JobPump, "", now)
+		return tx.Enqueue(proof.NewJob(tenant, JobPump, "", now))
 	})
 	if err != nil {
 		return 0, err
@@ -88,12 +88,8 @@ func (s *Service) Accept(ctx context.Context, tenant string, source Source, told
 
 // event makes the Event of what is told, in the state in which it is to be stored.
 func (s *Service) event(tenant string, source Source, told *Told, now time.Time) (*Event, error) {
-	id, err := newID()
-	if err != nil {
-		return nil, err
-	}
 	e := &Event{
-		ID: id, Tenant: tenant, Source: source, Action: told.Action, OccurredAt: told.OccurredAt, ReceivedAt: now,
+		ID: proof.NewID(), Tenant: tenant, Source: source, Action: told.Action, OccurredAt: told.OccurredAt, ReceivedAt: now,
 		State: EventWaiting, Hash: s.fingerprint(tenant, told), Lookups: s.lookups(tenant, &told.Content),
 	}
 	switch {
@@ -111,7 +107,8 @@ func (s *Service) event(tenant string, source Source, told *Told, now time.Time)
 	if source != SourceHere {
 		content.Subject, content.Object = "", "" // those are ours to say
 	}
-	e.Sealed, err = s.seal(contentPlace(tenant, id), content)
+	var err error
+	e.Sealed, err = s.seal(contentPlace(tenant, e.ID), content)
 	return e, err
 }
 

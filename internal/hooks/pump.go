@@ -193,15 +193,12 @@ func (s *Service) evaluate(t *Tenant, c *Compiled, e *Event) (out *evaluated) {
 func (s *Service) prepare(t *Tenant, e *Event, content *Content, r *Rule) ([]*Work, error) {
 	list := make([]*Work, len(r.Do))
 	for i := range r.Do {
-		id, err := newID()
-		if err != nil {
-			return nil, err
-		}
 		w := &Work{
-			ID: id, Tenant: t.ID, Event: e.ID, Rule: r.ID, Index: i, Kind: r.Do[i].Do, Effect: effectOf(t, &r.Do[i]),
+			ID: proof.NewID(), Tenant: t.ID, Event: e.ID, Rule: r.ID, Index: i, Kind: r.Do[i].Do, Effect: effectOf(t, &r.Do[i]),
 			State: WorkWaiting, Subject: content.Subject,
 		}
-		if w.Sealed, err = s.seal(notesPlace(t.ID, id), WorkNotes{Action: r.Do[i], Content: *content}); err != nil {
+		var err error
+		if w.Sealed, err = s.seal(notesPlace(t.ID, w.ID), WorkNotes{Action: r.Do[i], Content: *content}); err != nil {
 			return nil, err
 		}
 		list[i] = w
@@ -266,7 +263,7 @@ func (s *Service) fire(tx Tx, t *Tenant, one *evaluated, now time.Time) (queued 
 			if err := tx.InsertWork(&row); err != nil {
 				return 0, err
 			}
-			if err := s.enqueue(tx, t.ID, JobWork, row.ID, now); err != nil {
+			if err := tx.Enqueue(proof.NewJob(t.ID, JobWork, row.ID, now)); err != nil {
 				return 0, err
 			}
 			queued++

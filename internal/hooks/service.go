@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/kosmoscope/kosmoscope/internal/journey"
 	"github.com/kosmoscope/kosmoscope/internal/proof"
 )
@@ -140,7 +138,7 @@ func (s *Service) Begin(ctx context.Context) error {
 				kinds = append(kinds, JobReconcile)
 			}
 			for _, kind := range kinds {
-				if err := s.enqueue(tx, id, kind, "", s.Now()); err != nil {
+				if err := tx.Enqueue(proof.NewJob(id, kind, "", s.Now())); err != nil {
 					return err
 				}
 			}
@@ -189,30 +187,10 @@ func owed(err error) error {
 	return &proof.Error{Code: proof.CodeOf(err), Reason: proof.ReasonOf(err), Message: "a job that is owed failed", Temporary: true, Err: err}
 }
 
-func (s *Service) enqueue(tx Tx, tenant, kind, key string, at time.Time) error {
-	id, err := newID()
-	if err != nil {
-		return err
-	}
-	return tx.Enqueue(&proof.Job{ID: id, Tenant: tenant, Kind: kind, Key: key, RunAt: at})
-}
-
 func (s *Service) audit(tx Tx, tenant, actor, action, object string, r proof.Reason, detail map[string]string) error {
-	id, err := newID()
-	if err != nil {
-		return err
-	}
 	return tx.InsertAudit(&proof.AuditRecord{
-		ID: id, Tenant: tenant, At: s.Now(), Actor: actor, Action: action, Object: object, Reason: r, Detail: detail,
+		ID: proof.NewID(), Tenant: tenant, At: s.Now(), Actor: actor, Action: action, Object: object, Reason: r, Detail: detail,
 	})
-}
-
-func newID() (string, error) {
-	id, err := uuid.NewV7()
-	if err != nil {
-		return "", fmt.Errorf("making an id: %w", err)
-	}
-	return id.String(), nil
 }
 
 // Where the sealed columns stand. They are the tenant's own.

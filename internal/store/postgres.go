@@ -319,6 +319,7 @@ func (p *postgresTx) end() {
 
 var postgresDialect = dialect{
 	firstDue: firstDuePostgres,
+	heldBy:   heldByPostgres,
 	part:     "pg_backend_pid()",
 	kind: func(err error) errKind {
 		e, ok := errors.AsType[*pgconn.PgError](err)

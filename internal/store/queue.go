@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/kosmoscope/kosmoscope/internal/jobs"
 	"github.com/kosmoscope/kosmoscope/internal/journey"
 	"github.com/kosmoscope/kosmoscope/internal/proof"
@@ -134,7 +132,7 @@ func (s *Store) FinishAll(ctx context.Context, cs []jobs.Claimed) (lost []jobs.C
 		gone := map[key]bool{}
 		err := s.db.write(journey.WithoutHurry(ctx), oneStatement, func(t *tx) error {
 			clear(gone)
-			list, args := heldBy(t.dialect, chunk)
+			list, args := t.dialect.heldBy(chunk)
 			note := func(r row) error {
 				var k key
 				err := r.Scan(&k.tenant, &k.id)
@@ -161,19 +159,20 @@ func (s *Store) FinishAll(ctx context.Context, cs []jobs.Claimed) (lost []jobs.C
 	return lost, nil
 }
 
-// heldBy is the condition that a job is one of these, held as claimed. So that there are
-// few different statements, it is the same for any number on PostgreSQL, to which many ORs
-// are slow; and on SQLite, which has no arrays, the last one is repeated.
-func heldBy(d *dialect, cs []jobs.Claimed) (condition string, args []any) {
-	if d == &postgresDialect {
-		var tenants, ids, owners []string
-		var fences []int64
-		for _, c := range cs {
-			tenants, ids, owners, fences = append(tenants, c.Tenant), append(ids, c.ID), append(owners, c.Owner), append(fences, c.Fence)
-		}
-		return `(tenant, id, owner, fence) IN (SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[]))`,
-			[]any{tenants, ids, owners, fences}
+// heldByPostgres is one statement for any number of jobs: to many ORs PostgreSQL is slow.
+func heldByPostgres(cs []jobs.Claimed) (condition string, args []any) {
+	var tenants, ids, owners []string
+	var fences []int64
+	for _, c := range cs {
+		tenants, ids, owners, fences = append(tenants, c.Tenant), append(ids, c.ID), append(owners, c.Owner), append(fences, c.Fence)
 	}
+	return `(tenant, id, owner, fence) IN (SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[]))`,
+		[]any{tenants, ids, owners, fences}
+}
+
+// heldBySQLite repeats the last job, so that there are few different statements: SQLite
+// has no arrays.
+func heldBySQLite(cs []jobs.Claimed) (condition string, args []any) {
 	var b strings.Builder
 	n := 1
 	for n < len(cs) {
@@ -216,14 +215,7 @@ func (s *Store) Reschedule(ctx context.Context, c jobs.Claimed, when time.Time, 
 
 // Dead implements jobs.Queue.
 func (s *Store) Dead(ctx context.Context, c jobs.Claimed, now time.Time, lastError string) error {
-	again, err := uuid.NewV7()
-	if err != nil {
-		return fmt.Errorf("store: %w", err)
-	}
-	record, err := uuid.NewV7()
-	if err != nil {
-		return fmt.Errorf("store: %w", err)
-	}
+	again, record := proof.NewID(), proof.NewID()
 	return s.report(ctx, serial, func(t *tx) (int, error) {
 		n, err := t.exec(`UPDATE jobs SET dead_at = $5, attempts = $6, failures = $7, last_error = $8, owner = '' WHERE `+held,
 			c.Tenant, c.ID, c.Owner, c.Fence, micros(now), c.Attempts, c.Failures, lastError)
@@ -232,11 +224,11 @@ func (s *Store) Dead(ctx context.Context, c jobs.Claimed, now time.Time, lastErr
 		}
 		if _, err := t.exec(`INSERT INTO jobs (tenant, id, kind, key, run_at, due_at, again_at, attempts, failures, last_error, owner, fence, dead_at, priority)
 			SELECT tenant, $3, kind, key, again_at, again_at, 0, 0, 0, '', '', 0, 0, priority FROM jobs
-			WHERE tenant = $1 AND id = $2 AND again_at <> 0`, c.Tenant, c.ID, again.String()); err != nil {
+			WHERE tenant = $1 AND id = $2 AND again_at <> 0`, c.Tenant, c.ID, again); err != nil {
 			return 0, err
 		}
 		return n, t.InsertAudit(&proof.AuditRecord{
-			ID: record.String(), Tenant: c.Tenant, At: now, Actor: "job", Action: "job.dead", Object: "job:" + c.ID,
+			ID: record, Tenant: c.Tenant, At: now, Actor: "job", Action: "job.dead", Object: "job:" + c.ID,
 			Detail: map[string]string{"kind": c.Kind, "key": c.Key, "error": lastError},
 		})
 	})
@@ -299,10 +291,7 @@ func (s *Store) Drop(ctx context.Context, tenant, id, by string, now time.Time) 
 
 // bury takes a dead job away, records that, and then does what else there is to do.
 func (s *Store) bury(ctx context.Context, tenant, id, by, action string, now time.Time, then func(*tx, *proof.Job) error) error {
-	record, err := uuid.NewV7()
-	if err != nil {
-		return fmt.Errorf("store: %w", err)
-	}
+	record := proof.NewID()
 	return s.db.write(ctx, serial, func(t *tx) error {
 		if err := t.beforeWrite(nil); err != nil {
 			return err
@@ -318,7 +307,7 @@ func (s *Store) bury(ctx context.Context, tenant, id, by, action string, now tim
 			return err
 		}
 		return t.InsertAudit(&proof.AuditRecord{
-			ID: record.String(), Tenant: tenant, At: now, Actor: by, Action: action, Object: "job:" + id,
+			ID: record, Tenant: tenant, At: now, Actor: by, Action: action, Object: "job:" + id,
 			Detail: map[string]string{"kind": j.Kind, "key": j.Key, "error": j.LastError},
 		})
 	})

@@ -483,6 +483,7 @@ func (c *session) do(query string) error {
 
 var sqliteDialect = dialect{
 	firstDue: firstDueSQLite,
+	heldBy:   heldBySQLite,
 	part:     "0", // only one writes
 	kind: func(err error) errKind {
 		e, ok := errors.AsType[*sqlite.Error](err)

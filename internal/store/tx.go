@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/kosmoscope/kosmoscope/internal/jobs"
 	"github.com/kosmoscope/kosmoscope/internal/proof"
 )
 
@@ -37,7 +38,9 @@ type conn interface {
 // dialect is what differs between the two databases within a transaction.
 type dialect struct {
 	firstDue string // of a tenant t and priority p, the first jobs j that are due, which nobody else claims
-	part     string // number that transactions at work at the same time do not share
+	// heldBy is the condition that a job is one of these, held as claimed.
+	heldBy func([]jobs.Claimed) (condition string, args []any)
+	part   string // number that transactions at work at the same time do not share
 	// kind says what an error of the driver means.
 	kind func(error) errKind
 }

@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
-	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/kosmoscope/kosmoscope/internal/federation"
@@ -195,12 +194,8 @@ func publicHalf(public crypto.PublicKey, alg string) (jose.JSONWebKey, error) {
 
 // audit says what became of a key.
 func (s *Service) audit(tx federation.Tx, tenant, actor, action string, k *federation.Key, detail map[string]string) error {
-	id, err := uuid.NewV7()
-	if err != nil {
-		return fmt.Errorf("keys: making an id: %w", err)
-	}
 	detail["use"], detail["alg"] = k.Use, k.Alg
 	return tx.InsertAudit(&proof.AuditRecord{
-		ID: id.String(), Tenant: tenant, At: s.opt.Now(), Actor: actor, Action: action, Object: "federation_key:" + k.ID, Detail: detail,
+		ID: proof.NewID(), Tenant: tenant, At: s.opt.Now(), Actor: actor, Action: action, Object: "federation_key:" + k.ID, Detail: detail,
 	})
 }

@@ -15,8 +15,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/kosmoscope/kosmoscope/internal/federation"
 	"github.com/kosmoscope/kosmoscope/internal/proof"
 )
@@ -270,12 +268,9 @@ var (
 // loses there, and takes the winner's tokens along.
 func (p *Provider) issue(ctx context.Context, n issuance) (tokens, error) {
 	now := p.Now()
-	id, err := uuid.NewV7()
-	if err != nil {
-		return tokens{}, err
-	}
+	var err error
 	g := federation.Grant{
-		ID: id.String(), Family: n.code.Family, Tenant: n.tenant, Client: n.client.ID, Subject: n.answer.Subject, Session: n.answer.Session,
+		ID: proof.NewID(), Family: n.code.Family, Tenant: n.tenant, Client: n.client.ID, Subject: n.answer.Subject, Session: n.answer.Session,
 		OfHash: n.of, IssuedAt: now, ExpiresAt: now.Add(accessLife), KeepUntil: now.Add(accessLife),
 	}
 	if g.Family == "" {
@@ -398,12 +393,8 @@ func (p *Provider) refuseSpent(ctx context.Context, tenant string, client *feder
 
 // audit writes what a client did here.
 func (p *Provider) audit(tx federation.Tx, tenant, client, action, object string, at time.Time, detail map[string]string) error {
-	id, err := uuid.NewV7()
-	if err != nil {
-		return err
-	}
 	return tx.InsertAudit(&proof.AuditRecord{
-		ID: id.String(), Tenant: tenant, At: at, Actor: "caller:federation/" + client, Action: action, Object: object, Detail: detail,
+		ID: proof.NewID(), Tenant: tenant, At: at, Actor: "caller:federation/" + client, Action: action, Object: object, Detail: detail,
 	})
 }
 
